@@ -1,0 +1,65 @@
+"""`ECG`: twelve leads in millivolts, the one object that every other module takes or returns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+
+
+class EcgFileError(ValueError):
+    """A file or recording that cannot be used. The message is plain words, fit for the screen."""
+
+
+@dataclass(frozen=True, eq=False)
+class ECG:
+    """A 12-lead recording.
+
+    signal_mv: float32 [12, n], millivolts, rows in the order of `LEADS`; NaN where a lead or a
+        stretch of it is missing. Read-only.
+    rate_hz: samples per second.
+    name: what to call the recording on the screen (a file's stem, never a patient's name).
+    sha256: hex digest of the file or files it was read from ("" where it came from no file).
+    notes: plain-word remarks of the reader ("Only the first 120 s were kept.").
+
+    Raises ValueError when the shape, the rate or the type breaks these promises.
+    """
+
+    signal_mv: np.ndarray
+    rate_hz: float
+    name: str
+    sha256: str = ""
+    notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        signal = np.array(self.signal_mv, dtype=np.float32, order="C")
+        if signal.ndim != 2 or signal.shape[0] != len(LEADS) or signal.shape[1] == 0:
+            raise ValueError(f"signal_mv must be [12, n > 0], not {signal.shape}")
+        if not (np.isfinite(self.rate_hz) and self.rate_hz > 0):
+            raise ValueError(f"rate_hz must be a positive number, not {self.rate_hz}")
+        signal[~np.isfinite(signal)] = np.nan
+        signal.setflags(write=False)
+        object.__setattr__(self, "signal_mv", signal)
+        object.__setattr__(self, "rate_hz", float(self.rate_hz))
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """The names of the rows, always all twelve in the standard order."""
+        return LEADS
+
+    @property
+    def missing_leads(self) -> tuple[str, ...]:
+        """Leads without a single sample."""
+        empty = np.isnan(self.signal_mv).all(axis=1)
+        return tuple(lead for lead, is_empty in zip(LEADS, empty, strict=True) if is_empty)
+
+    @property
+    def seconds(self) -> float:
+        """Length of the recording in seconds."""
+        return self.signal_mv.shape[1] / self.rate_hz
+
+    def lead(self, name: str) -> np.ndarray:
+        """One lead, float32 [n] mV."""
+        return self.signal_mv[LEADS.index(name)]
