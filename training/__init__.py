@@ -1,0 +1,1 @@
+"""Training of ecgqa: see README.md in this folder."""

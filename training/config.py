@@ -1,0 +1,83 @@
+"""One dataclass per stage; every field is a flag of its script and its comment is the help."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from transformers import HfArgumentParser
+
+
+def _flag(default, text: str):
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass
+class EncoderStage:
+    """Stage 1, `training/pretrain_encoder.py`."""
+
+    ptbxl: str = _flag("", "PTB-XL folder as PhysioNet ships it")
+    ecgqa: str = _flag("", "ECG-QA folder that holds train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv")
+    out: str = _flag(".work/encoder", "folder for the encoder and the state to resume from")
+    cache: str = _flag(".work/cache", "folder for the signals, read once")
+    epochs: int = _flag(8, "passes over the ECGs of patients outside valid and test")
+    batch: int = _flag(64, "ECGs a step, over all processes")
+    learning_rate: float = _flag(2e-3, "peak of the one-cycle schedule")
+    weight_decay: float = _flag(0.02, "of AdamW")
+    contrast: float = _flag(0.3, "weight of the ECG-report alignment (CMA)")
+    views: float = _flag(0.1, "weight of the alignment of two dropout views (UMA)")
+    lead_loss: float = _flag(0.5, "weight of the findings of single leads")
+    lead_dropout: float = _flag(0.3, "chance that some leads of an ECG are blanked")
+    temperature: float = _flag(0.07, "of both contrastive losses")
+    ema: float = _flag(0.998, "decay of the averaged weights that are kept")
+    limit: int = _flag(0, "use only so many ECGs (0: all), for a rehearsal")
+    max_steps: int = _flag(0, "stop after so many steps (0: all), for a rehearsal")
+    save_minutes: float = _flag(4.0, "minutes between two states to resume from")
+    seed: int = _flag(1, "of weights, order and augmentation")
+
+
+@dataclass
+class QuestionStages:
+    """Stages 2 and 3, `training/train.py`."""
+
+    ptbxl: str = _flag("", "PTB-XL folder as PhysioNet ships it")
+    ecgqa: str = _flag("", "ECG-QA folder: *_ecgs.tsv and train_paraphrases.csv")
+    encoder: str = _flag(".work/encoder", "folder that stage 1 wrote")
+    intervals: str = _flag("", "CSV of training.intervals; empty: no questions about intervals")
+    llm: str = _flag("", "causal language model: folder or hub id; empty: the default")
+    out: str = _flag(".work/model", "folder for the checkpoint and the state to resume from")
+    cache: str = _flag(".work/cache", "folder for signals and features, made once")
+    align_steps: int = _flag(2000, "2a: projector alone, evidence against the answers' embeddings")
+    debias_steps: int = _flag(250, "2b: projector and adapter through the language model")
+    tune_steps: int = _flag(900, "3: all 70 templates, ECG-QA's own sampling")
+    align_batch: int = _flag(64, "questions a step in 2a, over all processes")
+    batch: int = _flag(16, "questions a step in 2b and 3, over all processes")
+    arm: str = _flag("balanced", "sampler of 2a and 2b: balanced or erm")
+    pair_share: float = _flag(0.3, "share of the steps that ask about two ECGs")
+    check_share: float = _flag(0.5, "share of choose and query questions asked as option checks")
+    blank_share: float = _flag(0.05, "share of questions about noise, a flat line or no ECG")
+    align_rate: float = _flag(1e-3, "peak learning rate of the projector in 2a")
+    projector_rate: float = _flag(2e-4, "peak learning rate of the projector in 2b and 3")
+    adapter_rate: float = _flag(6e-4, "peak learning rate of the adapter in 2b and 3")
+    weight_decay: float = _flag(0.01, "of AdamW")
+    lora_rank: int = _flag(16, "rank of the adapter")
+    reading_layers: int = _flag(6, "layers of the language model that read the question")
+    limit: int = _flag(0, "use only so many train ECGs (0: all), for a rehearsal")
+    watch_every: int = _flag(200, "steps between two looks at AUC on true and permuted ECGs")
+    watch_questions: int = _flag(240, "questions in such a look")
+    save_minutes: float = _flag(4.0, "minutes between two states to resume from")
+    seed: int = _flag(1, "of weights, questions and order")
+
+
+def parse(stage: type):
+    """The stage's dataclass, filled from the command line."""
+    return HfArgumentParser(stage, description=stage.__doc__).parse_args_into_dataclasses()[0]
+
+
+def resolved(config) -> dict:
+    """The dataclass as a JSON-ready dict without paths of this machine."""
+    paths = {"ptbxl", "ecgqa", "out", "cache", "encoder", "questions", "llm", "intervals"}
+    return {
+        k: Path(v).name if k in paths and isinstance(v, str) else v
+        for k, v in asdict(config).items()
+    }
