@@ -9,7 +9,7 @@ answered. The heads are trained in stage 1 and stay: their probabilities become 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -30,6 +30,14 @@ class EncoderConfig:
     dropout: float = 0.2
     statements: tuple[str, ...] = field(default=())  # e.g. "atrial fibrillation"
     lead_findings: tuple[str, ...] = field(default=())  # per lead, e.g. "static noise"
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> EncoderConfig:
+        """The configuration from what `json` makes of its `asdict`: lists become tuples again."""
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
+        }
+        return cls(**fields)
 
 
 class EcgFeatures(NamedTuple):

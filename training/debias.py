@@ -21,6 +21,7 @@ from itertools import product
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
+from ecgqa.answer import check_option
 from training import ptbxl, questions
 from training.ptbxl import PtbXl
 from training.questions import NONE, TEMPLATES, Facts, Key, Question
@@ -63,14 +64,10 @@ class Sampler:
         self.rng = random.Random(seed)
         self.rows = np.asarray(rows)
         severity = self.data.severity[self.rows]
-        self.strata = (
-            [self.rows] if arm == "erm" else [self.rows[severity == s] for s in range(3)]
-        )
+        self.strata = [self.rows] if arm == "erm" else [self.rows[severity == s] for s in range(3)]
         pairs = questions.consecutive_pairs(self.data, self.rows)
         worst = self.data.severity[pairs].max(1) if len(pairs) else np.zeros(0)
-        self.pair_strata = (
-            [pairs] if arm == "erm" else [pairs[worst == s] for s in range(3)]
-        )
+        self.pair_strata = [pairs] if arm == "erm" else [pairs[worst == s] for s in range(3)]
         self.keys = {
             t.id: questions.keys(t, facts, random.Random(seed + t.id)) for t in TEMPLATES.values()
         }
@@ -93,7 +90,7 @@ class Sampler:
             rows, stratum, option, polarity = found
             text = self.worder(key, self.rng)
             if option is not None:
-                text = questions.check_option(text, option)
+                text = check_option(text, option)
                 answer: tuple[str, ...] | None = ("yes",) if polarity else ("no",)
             else:
                 answer = questions.answer_of(key, self.facts, rows)
@@ -248,14 +245,18 @@ def regenerate(sampler: Sampler, per_template: int) -> list[Question]:
 
 
 def arrows(draws: list[Draw], data: PtbXl, shuffles: int = 20, seed: int = 0) -> dict[str, tuple]:
-    """I(Q;S), I(S;A), I(Q;A) in bit of verify questions, each with its permutation null (mean, 95 %)."""
+    """I(Q;S), I(S;A), I(Q;A) of verify questions in bit, each with its null (mean, 95 %)."""
     verify = [d for d in draws if d.question.question_type == "single-verify"]
     name = [f"{d.question.template_id} {d.question.attribute}" for d in verify]
     severity = [int(data.severity[d.rows[0]]) for d in verify]
     answer = [d.question.answer[0] for d in verify]
     rng = random.Random(seed)
     out = {}
-    for label, a, b in (("I(Q;S)", name, severity), ("I(S;A)", severity, answer), ("I(Q;A)", name, answer)):
+    for label, a, b in (
+        ("I(Q;S)", name, severity),
+        ("I(S;A)", severity, answer),
+        ("I(Q;A)", name, answer),
+    ):
         null = []
         for _ in range(shuffles):
             mixed = list(b)
@@ -268,7 +269,7 @@ def arrows(draws: list[Draw], data: PtbXl, shuffles: int = 20, seed: int = 0) ->
 
 def main() -> None:
     """Print the arrows of both arms' streams."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--ptbxl", required=True)
     parser.add_argument("--ecgqa", required=True)
     parser.add_argument("--draws", type=int, default=20_000)

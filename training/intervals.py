@@ -22,7 +22,7 @@ from training.questions import RANGES_MS
 
 def main() -> None:
     """Write the table, the splits of ECG-QA only."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--ptbxl", required=True)
     parser.add_argument("--ecgqa", required=True)
     parser.add_argument("--out", required=True, type=Path)

@@ -170,7 +170,10 @@ def main() -> None:
         accelerator.unwrap_model(towers).load_state_dict(state["towers"])
         optimizer.load_state_dict(state["optimizer"])
         schedule.load_state_dict(state["schedule"])
-        average, step = {k: v.to(accelerator.device) for k, v in state["average"].items()}, state["step"]
+        average, step = (
+            {k: v.to(accelerator.device) for k, v in state["average"].items()},
+            state["step"],
+        )
         say(f"resumed at step {step} of {total}")
 
     def save_state() -> None:
@@ -211,7 +214,8 @@ def main() -> None:
             known_bce(features.statement_logits, torch.from_numpy(statements[batch]).to(place))
             + config.lead_loss * known_bce(features.lead_logits, lead_truth.to(place))
             + config.contrast * align(one, report, same, config.temperature)
-            + config.views * align(one, two, torch.eye(len(batch), device=place), config.temperature)
+            + config.views
+            * align(one, two, torch.eye(len(batch), device=place), config.temperature)
         )
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(towers.parameters(), 1.0)
@@ -228,7 +232,10 @@ def main() -> None:
         losses.append(loss.item())
         if step % 20 == 0 or step == total:
             pace = (step - shown) / max(1e-9, time.time() - started)
-            say(f"step {step}/{total} loss {np.mean(losses[-20:]):.4f} {pace:.2f} steps/s", flush=True)
+            say(
+                f"step {step}/{total} loss {np.mean(losses[-20:]):.4f} {pace:.2f} steps/s",
+                flush=True,
+            )
         if time.time() - saved > config.save_minutes * 60:
             save_state()
             saved = time.time()

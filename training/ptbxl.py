@@ -128,10 +128,11 @@ NOISES = {
 EXTRASYSTOLES = ("extrasystoles", "supraventricular extrasystoles", "ventricular extrasystoles")
 # What a report may say of single leads: statement → pattern that names it.
 LEAD_FORMS = {
-    "non-specific st depression": r"st[- ](?:segments? )?(?:are |is )?(?:slightly )?(?:depress|senkung)",
-    "non-specific st elevation": r"st[- ](?:segments? )?(?:are |is )?(?:slightly )?(?:elevat|hebung)",
-    "inverted t-waves": r"t waves? (?:are |is )?(?:low or flat in [^.]* and )?invert|t wave inversion"
-    r"|t inversion|neg\w*\.? t\b|invert",
+    "non-specific st depression": r"st[- ](?:segments? )?(?:(?:are|is) )?(?:slightly )?"
+    r"(?:depress|senkung)",
+    "non-specific st elevation": r"st[- ](?:segments? )?(?:(?:are|is) )?(?:slightly )?"
+    r"(?:elevat|hebung)",
+    "inverted t-waves": r"invert|t wave inversion|t inversion|neg\w*\.? t\b",
     "low amplitude t-wave": r"t waves? (?:are |is )?(?:low|flat)|t wave flattening|flattening",
     "q waves present": r"q waves?|qs complex",
 }
@@ -240,8 +241,8 @@ def severity_of(codes: dict[str, float], super_of: dict[str, str]) -> int:
 def splits(data: PtbXl, ecgqa_folder: Path | str) -> dict[str, np.ndarray]:
     """Row numbers of train / valid / test ECGs of ECG-QA, and `pretrain`.
 
-    `pretrain` holds every ECG of a patient who is in neither valid nor test: ECG-QA leaves some ECGs
-    out, and its test ECGs come from all ten PTB-XL folds, so the folds must not be used.
+    `pretrain` holds every ECG of a patient who is in neither valid nor test: ECG-QA leaves some
+    ECGs out, and its test ECGs come from all ten PTB-XL folds, so the folds must not be used.
     """
     out: dict[str, np.ndarray] = {}
     for name in ("train", "valid", "test"):
@@ -310,7 +311,7 @@ def _report(row: dict[str, str]) -> str:
 
 
 def _statement_facts(rows, codes, super_of) -> dict[str, np.ndarray]:
-    """Groups that follow from the statement codes: certain ones too, where likelihoods are known."""
+    """Groups that follow from the statement codes; certain ones where likelihoods are known."""
     complete = np.array([row["complete"] == "True" for row in rows])
     facts: dict[str, np.ndarray] = {}
     for group, names in (("diagnostic", DIAGNOSTIC), ("form", FORM), ("rhythm", RHYTHM)):

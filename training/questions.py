@@ -1,7 +1,4 @@
-"""Facts about ECGs → ECG-QA style questions; ECG-QA's own JSON → the same rows; write and read them.
-
-    python -m training.questions --ptbxl DIR --ecgqa DIR --split test --wordings heldout \
-        --per_template 50 --out FILE.json
+"""Facts about ECGs → ECG-QA style questions, and ECG-QA's own JSON → the same rows.
 
 The 70 templates are those of ECG-QA (Oh et al. 2023, arXiv 2306.15681): 1-42 ask about one ECG,
 43-56 about two tracings of one patient, 57-70 about two unrelated ECGs. Every template is one line
@@ -27,8 +24,8 @@ from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
 
 WORDINGS = Path(__file__).with_name("wordings.json")
 NONE = "none"
-# Normal ranges in ms, both ends included. RR 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009 part III
-# (doi 10.1161/CIRCULATIONAHA.108.191095); QT as in ECG-QA's own table; QTc (Bazett) below 450 ms.
+# Normal ranges in ms, both ends included. RR 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009, part
+# III (doi 10.1161/CIRCULATIONAHA.108.191095); QT 360-440 ms; QTc (Bazett) 330-450 ms.
 RANGES_MS = {
     "rr interval": (600.0, 1000.0),
     "p duration": (0.0, 120.0),
@@ -43,7 +40,8 @@ OUTSIDE_VOCABULARY = {
     "right ventricular hypertrophy", "st-t changes compatible with ventricular aneurysm",
     "electrolytic disturbance or drug effect", "wolff-parkinson-white syndrome",
     "septal hypertrophy", "third degree av block", "second degree av block",
-    "premature complex(es)", "supraventricular arrhythmia", "paroxysmal supraventricular tachycardia",
+    "premature complex(es)", "supraventricular arrhythmia",
+    "paroxysmal supraventricular tachycardia",
     "trigeminal pattern (unknown origin, supraventricular, or ventricular)",
 }  # fmt: skip
 
@@ -116,7 +114,7 @@ def _templates() -> dict[int, Template]:
         for name in ("resolved", "new", "kept"):
             out[i] = Template(i, "query", "scp_code", "statements", states[name], consecutive)
             i += 1
-        # Of a numeric feature the option says "is normal": now normal, now abnormal, still ab-/normal.
+        # A feature's option says "is normal": now normal, now abnormal, still abnormal or normal.
         for state in ((0, 1), (1, 0), (0, 0), (1, 1)):
             out[i] = Template(i, "verify", "numeric_feature", "feature", state, consecutive)
             i += 1
@@ -179,7 +177,14 @@ class Facts:
                 self.columns[group, name] = data.facts[group][:, i]
         for i, name in enumerate(GROUPS["diagnostic"]):
             self.columns["diagnostic_certain", name] = data.facts["diagnostic_certain"][:, i]
-        for group in ("diagnostic", "diagnostic_certain", "form", "rhythm", "noise", "extrasystole"):
+        for group in (
+            "diagnostic",
+            "diagnostic_certain",
+            "form",
+            "rhythm",
+            "noise",
+            "extrasystole",
+        ):
             self.columns[f"any_{group}", ""] = _any(data.facts[group])
         abnormal_rhythm = data.facts["rhythm"][:, 1:]
         parts = [data.facts["superclass"], data.facts["form"], abnormal_rhythm]
@@ -202,9 +207,14 @@ class Facts:
         for group in ("superclass", "form", "rhythm"):
             if (group, name) in self.columns and ("diagnostic", name) not in self.columns:
                 return self.columns[group, name]
-        present, certain = self.columns["diagnostic", name], self.columns["diagnostic_certain", name]
+        present, certain = (
+            self.columns["diagnostic", name],
+            self.columns["diagnostic_certain", name],
+        )
         # Where the likelihood is not known, whether "yes" or "not sure" is right isn't either.
-        return np.where((present == 1) & (certain == 0), 0.5, np.where(np.isnan(certain), np.nan, present))
+        return np.where(
+            (present == 1) & (certain == 0), 0.5, np.where(np.isnan(certain), np.nan, present)
+        )
 
     def column(self, key: Key, option: str) -> np.ndarray:
         """Truth [n] of one option of a key, over all rows."""
@@ -247,7 +257,9 @@ def keys(template: Template, facts: Facts, rng: random.Random, pairs: int = 60) 
     options = list(_all_options(template, every=True))
     if NONE in options:
         options.remove(NONE)
-    if group in ("normal", "abnormal") or (group.startswith("any_") and group != "any_noise_in_lead"):
+    if group in ("normal", "abnormal") or (
+        group.startswith("any_") and group != "any_noise_in_lead"
+    ):
         return [Key(template, (GROUPS["normal"][0] if group == "normal" else "",))]
     if group == "any_noise_in_lead":
         return [Key(template, ("",), (("lead", lead),), lead) for lead in leads]
@@ -274,10 +286,12 @@ def keys(template: Template, facts: Facts, rng: random.Random, pairs: int = 60) 
         elif template.kind == "query":
             out.append(Key(template, tuple(options), fixed, context))
         else:
-            every = [p for p in combinations(options, 2)]
+            every = list(combinations(options, 2))
             rng.shuffle(every)
             for a, b in every[: max(3, pairs // len(contexts))]:
-                out.append(Key(template, (a, b), (*fixed, (f"{slot}1", a), (f"{slot}2", b)), context))
+                out.append(
+                    Key(template, (a, b), (*fixed, (f"{slot}1", a), (f"{slot}2", b)), context)
+                )
     return out
 
 
@@ -330,11 +344,6 @@ def word(
     return text
 
 
-def check_option(question: str, option: str) -> str:
-    """The yes/no question whether `option` belongs to the answer of `question`."""
-    return f"{question} Is the answer {option}?"
-
-
 def make_question(
     key: Key, text: str, answer: tuple[str, ...], data: PtbXl, rows: tuple[int, ...]
 ) -> Question:
@@ -375,7 +384,9 @@ def _from_json(row: dict) -> Question:
 
 def write_questions(questions: list[Question], path: Path | str) -> None:
     """ECG-QA JSON, one question a line."""
-    rows = [json.dumps({**asdict(q), "question_id": i, "sample_id": i}) for i, q in enumerate(questions)]
+    rows = [
+        json.dumps({**asdict(q), "question_id": i, "sample_id": i}) for i, q in enumerate(questions)
+    ]
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     Path(path).write_text("[\n" + ",\n".join(rows) + "\n]\n")
 
@@ -392,9 +403,17 @@ def consecutive_pairs(data: PtbXl, rows: np.ndarray) -> np.ndarray:
 def _all_options(template: Template, every: bool = False) -> Iterator[str]:
     """Options of a template, "none" last where it may be the answer."""
     group = template.group
-    plain = {"diagnostic_certain": "diagnostic", "noises_of_lead": "noise", "noise_in_lead": "noise"}
+    plain = {
+        "diagnostic_certain": "diagnostic",
+        "noises_of_lead": "noise",
+        "noise_in_lead": "noise",
+    }
     if group in ("statement", "statements"):
-        names = statement_names() if group == "statement" else statement_names()[len(ptbxl.SUPERCLASSES) :]
+        names = (
+            statement_names()
+            if group == "statement"
+            else statement_names()[len(ptbxl.SUPERCLASSES) :]
+        )
     elif group in ("form_in_lead", "forms_of_lead"):
         names = tuple(LEAD_FORMS)
     elif group in ("leads_of_form", "leads_of_noise"):

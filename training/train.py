@@ -1,7 +1,7 @@
 """Stages 2 and 3: teach projector and adapter to answer from the ECG.
 
     python -m training.train --ptbxl DIR --ecgqa DIR [--out .work/model]
-    accelerate launch --cpu --num_processes 2 -m training.train ...      # the same, on two processes
+    accelerate launch --cpu --num_processes 2 -m training.train ...   # the same, two processes
 
 2a align   The projector alone. Its evidence tokens are scored against the language model's own
            input embeddings of the possible answers, so that they speak the language model's
@@ -254,9 +254,9 @@ def main() -> None:
                     f"{pace * batch_size(config, stage):.1f} questions/s",
                     flush=True,
                 )
-            if progress["step"] % config.watch_every == 0 or progress["step"] == steps[stage]:
-                if accelerator.is_main_process:
-                    watch(bare, bank, looks, stage)
+            due = progress["step"] % config.watch_every == 0 or progress["step"] == steps[stage]
+            if due and accelerator.is_main_process:
+                watch(bare, bank, looks, stage)
             if time.time() - saved > config.save_minutes * 60:
                 save()
                 saved = time.time()
@@ -272,9 +272,7 @@ def load_encoder(folder: Path | str) -> EcgEncoder:
     """The encoder that stage 1 saved."""
     folder = Path(folder)
     raw = json.loads((folder / "encoder.json").read_text())["encoder"]
-    encoder = EcgEncoder(
-        EncoderConfig(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
-    )
+    encoder = EcgEncoder(EncoderConfig.from_json(raw))
     encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
     return encoder.eval()
 
@@ -349,7 +347,10 @@ def set_rates(optimizer, config: QuestionStages, stage: str, done: float) -> Non
     """Warm up over 3 %, then a half cosine down to 2 % of the peak."""
     factor = min(1.0, done / 0.03 + 0.02) * (0.51 + 0.49 * math.cos(math.pi * min(1.0, done)))
     align = stage == "align"
-    peaks = (config.align_rate if align else config.projector_rate, 0.0 if align else config.adapter_rate)
+    peaks = (
+        config.align_rate if align else config.projector_rate,
+        0.0 if align else config.adapter_rate,
+    )
     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
         group["lr"] = peak * factor
 
@@ -378,7 +379,9 @@ def watch_questions(facts, rows, config: QuestionStages) -> dict[bool, list[Draw
 
 
 @torch.no_grad()
-def watch(objective: Objective, bank: FeatureBank, looks: dict[bool, list[Draw]], stage: str) -> None:
+def watch(
+    objective: Objective, bank: FeatureBank, looks: dict[bool, list[Draw]], stage: str
+) -> None:
     """Print AUC of P(yes) on true and on permuted ECGs: the number that counts, not the loss."""
     objective.eval()
     words = []

@@ -1,0 +1,214 @@
+"""`EcgAssistant`: a question and one or two ECGs → an `Answer` that says where it comes from."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from ecgqa.gallery import Gallery
+from ecgqa.grounding import GroundingResult, ground
+from ecgqa.language import Progress
+from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel, expand
+from ecgqa.quality import assess
+from ecgqa.record import ECG
+from ecgqa.tensor import model_input
+
+INTENDED_USE = (
+    "Research demonstration, not a medical device. Do not upload identifiable patient data. "
+    "Files stay on this computer and are deleted right after they are read."
+)
+CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "checkpoint"
+LONGEST_QUESTION = 2000  # characters
+LEAST_CONFIDENCE = 0.4  # below it the answer is that one cannot tell
+
+
+class QuestionError(ValueError):
+    """A question that cannot be asked. The message is plain words, fit for the screen."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, and what it used.
+
+    text: the answer as a sentence part. answers: the same as a list of single findings.
+    confidence: 0..1, for yes/no the calibrated probability of the answer given. declined: the
+    recording or the confidence does not allow an answer. seconds: time taken so far.
+    """
+
+    text: str
+    answers: tuple[str, ...]
+    confidence: float
+    model: str
+    decoding: str
+    seconds: float
+    ecg_names: tuple[str, ...]
+    declined: bool = False
+
+
+class EcgAssistant:
+    """Answers questions about ECGs. Holds the model and nothing of any patient.
+
+    With two ECGs, `comparison` is the first (earlier) and `ecg` the second (more recent) one, as
+    in "which findings are new in the second ECG?".
+    """
+
+    def __init__(self, model: EcgModel) -> None:
+        self.model = model.eval()
+        self._turn = threading.Lock()
+
+    @classmethod
+    def load(
+        cls,
+        checkpoint: Path | str | None = None,
+        llm: str | None = None,
+        progress: Progress | None = None,
+    ) -> EcgAssistant:
+        """Load the trained model. Raises `ecgqa.language.ModelError` in plain words.
+
+        checkpoint: folder written by training, by default the shipped one. llm: folder or hub id
+        of the language model it was trained with, by default found or fetched (see `language`).
+        """
+        return cls(EcgModel.load(checkpoint or CHECKPOINT, llm, progress))
+
+    def ask(self, question: str, ecg: ECG, comparison: ECG | None = None) -> Answer:
+        """The complete answer. Raises QuestionError."""
+        *_, last = self.stream_answer(question, ecg, comparison)
+        return last
+
+    def stream(self, question: str, ecg: ECG, comparison: ECG | None = None) -> Iterator[str]:
+        """The answer's text in pieces, as they are decoded. Raises QuestionError."""
+        shown = ""
+        for answer in self.stream_answer(question, ecg, comparison):
+            if answer.text.startswith(shown) and answer.text != shown:
+                yield answer.text[len(shown) :]
+                shown = answer.text
+
+    def stream_answer(
+        self, question: str, ecg: ECG, comparison: ECG | None = None
+    ) -> Iterator[Answer]:
+        """Answers that grow; the last one is complete. Raises QuestionError.
+
+        An unreadable recording is declined without asking the model.
+        """
+        question = checked(question)
+        started = time.perf_counter()
+        names = (ecg.name,) if comparison is None else (comparison.name, ecg.name)
+        blank = Answer("", (), 0.0, self._name(), "greedy", 0.0, names)
+        bad = [e.name for e in (ecg, comparison) if e is not None and not assess(e).readable]
+        if bad:
+            yield self._declined(blank, started)
+            return
+        with self._turn:
+            first, second = self._features(ecg, comparison)
+            text, mean_log_prob = "", 0.0
+            for piece in self.model.stream(question, first, second):
+                text, mean_log_prob = piece
+                yield replace(blank, text=text, seconds=time.perf_counter() - started)
+            if text in YES_NO:
+                # The calibrated probability, and where it turns the scales, its answer.
+                yes = float(self.model.yes_probability([question], first, second)[0])
+                text, confidence = ("yes", yes) if yes >= 0.5 else ("no", 1 - yes)
+            else:
+                confidence = math.exp(mean_log_prob)
+        if text == ABSTENTION or confidence < LEAST_CONFIDENCE:
+            yield self._declined(blank, started)
+            return
+        found = tuple(
+            dict.fromkeys(part.strip() for part in text.split(SEPARATOR.strip()) if part.strip())
+        )
+        yield replace(
+            blank,
+            text=SEPARATOR.join(found),
+            answers=found,
+            confidence=confidence,
+            seconds=time.perf_counter() - started,
+        )
+
+    def score(
+        self, question: str, options: Sequence[str], ecg: ECG, comparison: ECG | None = None
+    ) -> dict[str, float]:
+        """{option: probability that it is (part of) the right answer}; options are independent.
+
+        "yes" and "no" are weighed against each other; any other option is put to the model as a
+        yes/no question of its own, so the probabilities need not sum to one. Raises QuestionError.
+        """
+        question = checked(question)
+        with self._turn:
+            first, second = self._features(ecg, comparison)
+            return score_options(self.model, question, options, first, second)
+
+    def random_ecg_test(
+        self,
+        question: str,
+        ecg: ECG,
+        comparison: ECG | None = None,
+        others: Iterable[tuple[str, ECG]] | None = None,
+        progress: Progress | None = None,
+    ) -> GroundingResult:
+        """The same question on three other patients, noise, a flat line and no ECG.
+
+        others: (name, ECG) of the other patients; by default three from the bundled gallery, chosen
+        by a seed from this ECG. Raises QuestionError.
+        """
+        question = checked(question)
+        if others is None:
+            others = Gallery().random_other(ecg.sha256, 3, seed=7)
+        with self._turn:
+            return ground(self.model, question, ecg, comparison, others, progress)
+
+    def _features(self, ecg: ECG, comparison: ECG | None):
+        with torch.no_grad():
+            encoded = [
+                self.model.encode(torch.from_numpy(model_input(e)).unsqueeze(0))
+                for e in ((ecg,) if comparison is None else (comparison, ecg))
+            ]
+        return encoded[0], encoded[1] if comparison is not None else None
+
+    def _name(self) -> str:
+        return f"ecgqa encoder + projector + {self.model.language.name}"
+
+    def _declined(self, blank: Answer, started: float) -> Answer:
+        return replace(
+            blank,
+            text=ABSTENTION,
+            answers=(ABSTENTION,),
+            declined=True,
+            seconds=time.perf_counter() - started,
+        )
+
+
+def checked(question: str) -> str:
+    """The question on one line. Raises QuestionError when it is empty or too long."""
+    if not isinstance(question, str):
+        raise QuestionError("Please type a question.")
+    words = " ".join("".join(c if c.isprintable() else " " for c in question).split())
+    if not words:
+        raise QuestionError("Please type a question.")
+    if len(words) > LONGEST_QUESTION:
+        raise QuestionError(
+            f"This question is {len(words):,} characters long; please keep it under "
+            f"{LONGEST_QUESTION:,}."
+        )
+    return words
+
+
+def check_option(question: str, option: str) -> str:
+    """The yes/no question whether `option` belongs to the answer of `question`."""
+    return f"{question} Is the answer {option}?"
+
+
+def score_options(model: EcgModel, question: str, options: Sequence[str], first, second=None):
+    """See `EcgAssistant.score`; first and second are features of one ECG each (or None)."""
+    if set(options) <= set(YES_NO):
+        yes = float(model.yes_probability([question], first, second)[0])
+        return {option: yes if option == "yes" else 1 - yes for option in options}
+    questions = [check_option(question, option) for option in options]
+    n = len(questions)
+    each = model.yes_probability(questions, expand(first, n), expand(second, n), kind="check")
+    return dict(zip(options, each.tolist(), strict=True))

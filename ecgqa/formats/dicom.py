@@ -1,0 +1,219 @@
+"""DICOM waveforms: 12-lead, general and ambulatory ECG objects (DICOM PS3.3 A.34, C.10.9)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pydicom
+from pydicom.config import disable_value_validation
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.waveforms import multiplex_array
+
+from ecgqa.formats.leads import LeadChoice, choose_leads, lead_of
+from ecgqa.formats.recording import MAX_SECONDS, Recording, stated_or_given
+from ecgqa.formats.units import to_millivolts
+from ecgqa.formats.upload import Upload, check_size, shown
+from ecgqa.record import LEADS, EcgFileError
+
+# Lead numbers of SCP-ECG (EN 1064): MDC codes ("2:61") and SCPECG codes ("5.6.3-9-61") end in them.
+_LEAD_NUMBERS: dict[int, str] = dict(
+    zip((1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), LEADS, strict=True)
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """One multiplex group: channels that were sampled together."""
+
+    index: int
+    item: Dataset
+    choice: LeadChoice
+    rate_hz: float | None
+    n_samples: int
+
+    @property
+    def is_original(self) -> bool:
+        """False for what the device calculated: median beats."""
+        label = str(self.item.get("MultiplexGroupLabel", "")).casefold()
+        derived = str(self.item.get("WaveformOriginality", "ORIGINAL")).upper() == "DERIVED"
+        return not derived and not re.search(r"median|average|representative|beat", label)
+
+    @property
+    def offset_ms(self) -> float | None:
+        """When the group began, None where the file does not say."""
+        offset = self.item.get("MultiplexGroupTimeOffset")
+        return None if offset is None else float(offset)
+
+    @property
+    def lead_seconds(self) -> float:
+        """How much ECG there is: leads × seconds."""
+        return len(self.choice.channels) * self.n_samples / (self.rate_hz or 1)
+
+
+def looks_right(head: bytes) -> bool:
+    """True for the first bytes of a DICOM file: "DICM" behind the preamble of 128."""
+    return head[128:132] == b"DICM"
+
+
+def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) -> Recording:
+    """Reads the rhythm: the multiplex group with the most ECG that the device did not calculate.
+
+    A sample is worth sensitivity × correction factor, plus the baseline (PS3.3 C.10.9.1.4.2).
+    Raises EcgFileError for a file without an ECG waveform, a truncated one, or unknown units.
+    """
+    check_size(uploads)
+    (upload,) = uploads
+    # Damaged values are dealt with here; pydicom's warnings would print them, names included.
+    with disable_value_validation():
+        return _rhythm(upload, rate_hz, units)
+
+
+def _rhythm(upload: Upload, rate_hz: float | None, units: str | None) -> Recording:
+    dataset = _dataset(upload)
+    if "WaveformSequence" not in dataset or not dataset.WaveformSequence:
+        kind = UID(str(dataset.get("SOPClassUID", ""))).name
+        raise EcgFileError(
+            f"{shown(upload.name)} is a DICOM file without an ECG waveform"
+            + (f" (it holds: {shown(kind)})." if kind else ".")
+            + " Please export the ECG as a DICOM waveform, not as an image or a PDF."
+        )
+    groups: list[Group] = []
+    refused: EcgFileError | None = None
+    for index, item in enumerate(dataset.WaveformSequence):
+        try:
+            groups.append(_group(index, item))
+        except EcgFileError as error:
+            refused = refused or error
+    best = max(groups, key=lambda g: (g.is_original, g.lead_seconds), default=None)
+    if best is None or (refused and not best.is_original):
+        raise refused or EcgFileError(f"{shown(upload.name)} holds no ECG lead.")
+    stated_hz, rate_notes = stated_or_given(best.rate_hz, rate_hz)
+    notes = rate_notes + best.choice.notes
+    if not best.is_original:
+        notes += ("The file holds only a calculated beat, not the recorded rhythm.",)
+    leads_mv, joined = _with_other_leads(dataset, best, groups, stated_hz, units)
+    return Recording(leads_mv, stated_hz, upload.stem, notes + joined)
+
+
+def _with_other_leads(
+    dataset: Dataset, best: Group, groups: Sequence[Group], rate_hz: float, units: str | None
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """The leads of the best group, and those that were recorded before or after it.
+
+    Carts that record three leads at a time store one group per column of the page. They are put
+    where their time offsets say, with NaN around them.
+    """
+    leads_mv = _leads_mv(dataset, best, units)
+    start_ms = best.offset_ms
+    pieces: dict[str, tuple[int, np.ndarray]] = {}
+    for group in groups:
+        if group is best or not group.is_original or group.rate_hz != best.rate_hz:
+            continue
+        if group.offset_ms is None or start_ms is None:
+            continue
+        first = round((group.offset_ms - start_ms) * rate_hz / 1000)
+        if abs(first) > MAX_SECONDS * rate_hz:
+            continue
+        for lead, signal in _leads_mv(dataset, group, units).items():
+            if lead not in leads_mv:
+                pieces.setdefault(lead, (first, signal))
+    if not pieces:
+        return leads_mv, ()
+    pieces |= {lead: (0, signal) for lead, signal in leads_mv.items()}
+    begin = min(first for first, _ in pieces.values())
+    end = max(first + signal.size for first, signal in pieces.values())
+    joined = {lead: np.full(end - begin, np.nan) for lead in pieces}
+    for lead, (first, signal) in pieces.items():
+        joined[lead][first - begin : first - begin + signal.size] = signal
+    return joined, ("The leads were not all recorded at the same time.",)
+
+
+def _dataset(upload: Upload) -> Dataset:
+    not_dicom = f"{shown(upload.name)} is not a readable DICOM file. Please export it again."
+    try:
+        if looks_right(upload.head()):
+            syntax = read_file_meta_info(upload.path).get("TransferSyntaxUID", "")
+            if syntax == DeflatedExplicitVRLittleEndian:
+                # Some kilobytes of it can unfold to gigabytes.
+                raise EcgFileError(
+                    f"{shown(upload.name)} is stored compressed (deflated). Please export it "
+                    "uncompressed."
+                )
+            return pydicom.dcmread(upload.path)
+        # Some carts leave out the preamble; without a waveform inside it is no such file.
+        dataset = pydicom.dcmread(upload.path, force=True)
+        if "WaveformSequence" not in dataset:
+            raise InvalidDicomError("no preamble, no waveform")
+        return dataset
+    except EcgFileError:
+        raise
+    except Exception as error:
+        raise EcgFileError(not_dicom) from error
+
+
+def _group(index: int, item: Dataset) -> Group:
+    channels = item.get("ChannelDefinitionSequence") or []
+    n_channels = int(item.get("NumberOfWaveformChannels") or 0)
+    n_samples = int(item.get("NumberOfWaveformSamples") or 0)
+    if n_channels == 0 or n_channels != len(channels):
+        raise EcgFileError(
+            "The DICOM file announces other leads than it describes. It seems damaged."
+        )
+    choice = choose_leads([_channel_name(channel) for channel in channels])
+    n_bytes = n_channels * n_samples * int(item.get("WaveformBitsAllocated") or 16) // 8
+    if n_bytes > len(item.get("WaveformData") or b""):
+        raise EcgFileError(
+            "The DICOM file announces more samples than it holds. It seems cut off: please export "
+            "it again."
+        )
+    frequency = item.get("SamplingFrequency")
+    return Group(index, item, choice, float(frequency) if frequency else None, n_samples)
+
+
+def _channel_name(channel: Dataset) -> str:
+    """The channel's lead by its code, its meaning or its label, whichever names one."""
+    texts = [str(channel.get("ChannelLabel", "") or "")]
+    for source in channel.get("ChannelSourceSequence") or []:
+        texts.insert(0, str(source.get("CodeMeaning", "") or ""))
+        value = str(source.get("CodeValue", "") or "")
+        scheme = str(source.get("CodingSchemeDesignator", "") or "").upper()
+        number = re.fullmatch(r"(?:5\.6\.3-9-|2:)(\d{1,3})", value)
+        if scheme in ("SCPECG", "MDC") and number and int(number[1]) in _LEAD_NUMBERS:
+            return _LEAD_NUMBERS[int(number[1])]
+        texts.append(value)
+    return next((text for text in texts if lead_of(text)), next(filter(None, texts), ""))
+
+
+def _leads_mv(dataset: Dataset, group: Group, units: str | None) -> dict[str, np.ndarray]:
+    samples = multiplex_array(dataset, group.index, as_raw=True)
+    padding = group.item.get("WaveformPaddingValue")
+    if isinstance(padding, bytes):
+        padding = np.frombuffer(padding[: samples.itemsize], samples.dtype)
+    if not dataset.original_encoding[1]:
+        # An old big-endian file: pydicom leaves the bytes of its waveform as they are.
+        samples = samples.byteswap()
+        padding = padding.byteswap() if isinstance(padding, np.ndarray) else padding
+    leads_mv: dict[str, np.ndarray] = {}
+    for lead, index in group.choice.channels.items():
+        channel = group.item.ChannelDefinitionSequence[index]
+        sensitivity = channel.get("ChannelSensitivity")
+        stated = None
+        if sensitivity is not None:
+            codes = channel.get("ChannelSensitivityUnitsSequence") or [Dataset()]
+            stated = str(codes[0].get("CodeValue", "") or "")
+        factor = float(sensitivity) if sensitivity is not None else 1.0
+        correction = channel.get("ChannelSensitivityCorrectionFactor")
+        factor *= float(correction) if correction is not None else 1.0
+        baseline = float(channel.get("ChannelBaseline") or 0)
+        per_unit = to_millivolts(stated, units, f"lead {lead}")
+        signal = (samples[:, index].astype(np.float64) * factor + baseline) * per_unit
+        if padding is not None:
+            signal[samples[:, index] == padding] = np.nan
+        leads_mv[lead] = signal
+    return leads_mv

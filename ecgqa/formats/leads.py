@@ -1,0 +1,154 @@
+"""Lead names in any spelling, and the limb leads that follow from two others."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgqa.formats.upload import shown
+from ecgqa.record import LEADS, EcgFileError
+
+MAX_CHANNELS = 64
+_MAX_NAME = 100
+
+_BY_LETTERS = {
+    **{lead.casefold(): lead for lead in LEADS},
+    **dict(zip(("d1", "d2", "d3", "di", "dii", "diii"), LEADS[:3] * 2, strict=True)),
+}
+_STAND_INS = {
+    **dict(zip(("mli", "mlii", "mliii", "ml1", "ml2", "ml3"), LEADS[:3] * 2, strict=True)),
+    **{f"mcl{k}": f"V{k}" for k in range(1, 7)},
+}
+_SPELLING = re.compile(
+    r"""(?:(?:mdc[_ ])?(?:ecg|ekg)(?:[_ ](?:lead|elec[_ ]potl))?[\s_:.\-]*)?   # MDC_ECG_LEAD_, ECG
+        (?:(?:lead|derivation|ableitung|deriv\.|abl\.)[\s_:.\-]*)?              # Lead
+        (?P<lead>iii|ii|i|a[\s_]?v[\s_]?[rlf]|v[\s_]?[1-6]|d[\s_]?(?:iii|ii|i|[123])
+                |ml[\s_]?(?:iii|ii|i|[123])|mcl[\s_]?[1-6])
+        (?:[\s_/,\-]+(?:nv|uv|μv|mv|v))?""",
+    re.VERBOSE,
+)
+
+
+@dataclass(frozen=True)
+class LeadChoice:
+    """Which channel of a file is which lead.
+
+    channels: lead (as in `LEADS`) → index of the channel in the file.
+    notes: what the reader should say about channels that were left out or stand in for a lead.
+    """
+
+    channels: Mapping[str, int]
+    notes: tuple[str, ...]
+
+
+def _letters(name: str) -> str | None:
+    text = unicodedata.normalize("NFKC", name[:_MAX_NAME]).casefold()
+    text = re.sub(r"[\[({][^\])}]*[\])}]", " ", text).strip(" \t'\"")
+    match = _SPELLING.fullmatch(text)
+    return re.sub(r"[\s_]", "", match["lead"]) if match else None
+
+
+def lead_of(name: str) -> str | None:
+    """The standard lead that a channel's name stands for, None where it is none of the twelve.
+
+    Case, order, brackets, units and the usual words around it do not matter: "AVR", "avr",
+    "Lead I (Einthoven)", "MDC_ECG_LEAD_V1", "V1 (mV)", "DII". A bare number ("Lead 1", "ch2") is
+    never taken for a lead, and neither is an inverted one ("-aVR").
+    """
+    return _BY_LETTERS.get(_letters(name) or "")
+
+
+def stand_in_of(name: str) -> str | None:
+    """The standard lead that a monitoring lead is read as: MLII as II, MCL1 as V1; else None.
+
+    Holter and bedside monitors move the limb electrodes to the trunk ("modified lead": ML I-III,
+    MCL 1-6) and look along nearly the same axis, so rhythm and intervals can be read, amplitudes
+    and axes only roughly. This is why the reading is allowed, and always with a note. See Mason
+    and Likar, Am Heart J 1966;71:196 (trunk electrodes) and Drew et al., Circulation
+    2004;110:2721, doi 10.1161/01.CIR.0000145144.56673.59 (MCL1 as a substitute for V1).
+    """
+    return _STAND_INS.get(_letters(name) or "")
+
+
+def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) -> LeadChoice:
+    """Finds the twelve leads among the channel names of a file.
+
+    expected: indices of channels that are known to be no lead (a time column): not remarked on.
+
+    Raises EcgFileError when there are more than `MAX_CHANNELS` channels or no lead among them.
+    """
+    if len(names) > MAX_CHANNELS:
+        raise EcgFileError(
+            f"The file has {len(names)} channels; an ECG with up to {MAX_CHANNELS} can be read."
+        )
+    channels: dict[str, int] = {}
+    notes: list[str] = []
+    ignored: list[str] = []
+    twice: list[str] = []
+    for index, name in enumerate(names):
+        lead = None if index in expected else lead_of(name)
+        if lead and lead not in channels:
+            channels[lead] = index
+        elif lead:
+            twice.append(shown(name))
+    for index, name in enumerate(names):
+        stand_in = stand_in_of(name)
+        if stand_in and stand_in not in channels:
+            channels[stand_in] = index
+            notes.append(
+                f"Channel {shown(name)} is shown as lead {stand_in}: a monitoring lead, amplitudes "
+                "and axes are only approximate."
+            )
+        elif (stand_in or not lead_of(name)) and index not in expected:
+            ignored.append(shown(name) or "(no name)")
+    if not channels:
+        called = _listed(ignored) or "(no name)"
+        raise EcgFileError(
+            f"No ECG lead was found. The file's channels are called: {called}. "
+            f"Leads are recognised by their names ({', '.join(LEADS)})."
+        )
+    if twice:
+        notes.append(f"These leads occur more than once, the first was kept: {_listed(twice)}.")
+    if ignored:
+        notes.append(f"Channels that are not among the 12 leads were left out: {_listed(ignored)}.")
+    return LeadChoice(channels, tuple(notes))
+
+
+def _listed(names: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def with_derived(
+    leads_mv: Mapping[str, np.ndarray],
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """Adds the limb leads that follow from two of I, II, III, where they are missing.
+
+    leads_mv: lead → float [n] mV, all simultaneous.
+    Returns the leads with III = II - I (Einthoven's law; Einthoven, Fahr, de Waart, Pflügers Arch
+    1913;150:275) and aVR = -(I + II)/2, aVL = (I - III)/2, aVF = (II + III)/2 (Goldberger, Am Heart
+    J 1942;23:483), and a note that names what was calculated.
+    """
+    leads = dict(leads_mv)
+    if sum(lead in leads for lead in ("I", "II", "III")) < 2:
+        return leads, ()
+    if "I" not in leads:
+        leads["I"] = leads["II"] - leads["III"]
+    if "II" not in leads:
+        leads["II"] = leads["I"] + leads["III"]
+    one, two = leads["I"], leads["II"]
+    for lead, signal in (
+        ("III", two - one),
+        ("aVR", -(one + two) / 2),
+        ("aVL", one - two / 2),
+        ("aVF", two - one / 2),
+    ):
+        leads.setdefault(lead, signal)
+    derived = [lead for lead in LEADS if lead in leads and lead not in leads_mv]
+    if not derived:
+        return leads, ()
+    return leads, (f"Calculated from the other limb leads: {', '.join(derived)}.",)

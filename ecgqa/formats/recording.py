@@ -1,0 +1,128 @@
+"""`Recording`: what a reader found in a file, and the checks that turn it into an `ECG`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgqa.formats.leads import with_derived
+from ecgqa.formats.upload import MAX_NAME
+from ecgqa.record import ECG, LEADS, EcgFileError
+
+MIN_SECONDS = 2.5
+"""One column of the 3×4 page. A shorter strip may hold no complete beat."""
+MAX_SECONDS = 600
+MIN_RATE_HZ, MAX_RATE_HZ = 40, 10_000
+MAX_SAMPLES = 32_000_000
+"""Most samples of all channels together that are read: 12 leads of 10 min at 4 kHz."""
+MAX_MV, MIN_MV = 50, 0.02
+"""An ECG's deflections stay well inside these; microvolts taken for millivolts do not."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """Leads as they stand in a file.
+
+    leads_mv: lead (as in `LEADS`) → float [n] mV, all of one length; NaN where nothing is known.
+    rate_hz: samples per second.
+    name: stem of the main file.
+    notes: plain-word remarks.
+    """
+
+    leads_mv: Mapping[str, np.ndarray]
+    rate_hz: float
+    name: str
+    notes: tuple[str, ...] = ()
+
+    def to_ecg(self, sha256: str) -> ECG:
+        """Twelve leads, limb leads derived where two are there, missing ones NaN.
+
+        Raises EcgFileError when the recording is too short, has no values, or values that no ECG
+        has.
+        """
+        n_samples = len(next(iter(self.leads_mv.values())))
+        check_length(n_samples, self.rate_hz)
+        n_kept = min(n_samples, samples_kept(self.rate_hz))
+        notes = self.notes
+        if n_kept < n_samples:
+            notes += (kept_note(n_kept / self.rate_hz, n_samples / self.rate_hz),)
+        held = {lead: np.asarray(signal[:n_kept]) for lead, signal in self.leads_mv.items()}
+        held = {lead: signal for lead, signal in held.items() if np.isfinite(signal).any()}
+        if not held:
+            raise EcgFileError("The recording holds no values: every sample is marked as missing.")
+        leads, derived = with_derived(held)
+        moving_mv = [swing for lead in held.values() if (swing := _swing_mv(lead)) > 0] or [0.0]
+        # Wrong units show in every lead, a loose electrode at the rail only in some.
+        if min(moving_mv) > MAX_MV:
+            raise EcgFileError(
+                f"Every lead reaches more than {min(moving_mv):.3g} mV; an ECG stays far below "
+                f"{MAX_MV} mV. The units look wrong: please check whether the numbers are mV, uV "
+                "or another unit."
+            )
+        if 0 < max(moving_mv) < MIN_MV:
+            notes += (f"The deflections stay below {MIN_MV} mV: flat, or the units are wrong.",)
+        signal_mv = np.full((len(LEADS), n_kept), np.nan, dtype=np.float32)
+        for lead, signal in leads.items():
+            signal_mv[LEADS.index(lead)] = signal
+        name = self.name[:MAX_NAME].strip() or "ECG"
+        return ECG(signal_mv, self.rate_hz, name, sha256, notes + derived)
+
+
+def _swing_mv(signal: np.ndarray) -> float:
+    """How far a lead moves from its own level: constant offsets and lone spikes do not count."""
+    known = signal[np.isfinite(signal)]
+    return float(np.percentile(np.abs(known - np.median(known)), 99))
+
+
+def check_rate(rate_hz: float) -> float:
+    """The rate as it is. Raises EcgFileError when no ECG is recorded at it."""
+    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
+        raise EcgFileError(
+            f"The sampling rate is {rate_hz:g} Hz. ECGs from {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz can "
+            "be read."
+        )
+    return float(rate_hz)
+
+
+def check_length(n_samples: int, rate_hz: float) -> None:
+    """Raises EcgFileError when there is too little to read."""
+    if n_samples < MIN_SECONDS * rate_hz - 0.5:
+        raise EcgFileError(
+            f"The recording is only {n_samples / rate_hz:.2g} s long. At least {MIN_SECONDS} s are "
+            "needed: a shorter strip may not hold one complete beat."
+        )
+
+
+def samples_kept(rate_hz: float, n_channels: int = 1) -> int:
+    """How many samples per channel are read at most, of `n_channels` that lie together."""
+    return min(int(MAX_SECONDS * rate_hz), MAX_SAMPLES // n_channels)
+
+
+def kept_note(kept_s: float, whole_s: float) -> str:
+    """The remark that a long recording was cut."""
+    whole = f"{whole_s / 3600:.1f} h" if whole_s >= 7200 else f"{whole_s / 60:.1f} min"
+    return f"Only the first {kept_s:.0f} s of {whole} were read."
+
+
+def stated_or_given(
+    stated_hz: float | None, given_hz: float | None
+) -> tuple[float, tuple[str, ...]]:
+    """The sampling rate: as the file states it, else as the user does, and what to remark on it.
+
+    Raises EcgFileError when neither is there, or the rate is none of an ECG's.
+    """
+    if stated_hz is None and given_hz is None:
+        raise EcgFileError(
+            "The file does not say how many samples were taken per second. Please give the "
+            "sampling rate (rate_hz), for example 500."
+        )
+    if stated_hz is None:
+        return check_rate(float(given_hz or 0)), ()
+    check_rate(stated_hz)
+    if given_hz is not None and abs(given_hz - stated_hz) > 0.01 * stated_hz:
+        return stated_hz, (
+            f"The file states {stated_hz:g} Hz; the given {given_hz:g} Hz was not used.",
+        )
+    return stated_hz, ()

@@ -1,0 +1,26 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def ecg_data() -> Path:
+    """Folder with the unpacked real recordings: $ECGQA_DATA, else unpacked from ../shared."""
+    given = os.environ.get("ECGQA_DATA")
+    if given:
+        return Path(given)
+    unpack = ROOT.parent / "shared" / "unpack.py"
+    if not unpack.exists():
+        pytest.skip("real recordings are not here: set ECGQA_DATA to the folder that holds them")
+    dest = Path.home() / ".cache" / "ecgqa-test-data"
+    subprocess.run([sys.executable, str(unpack), "--dest", str(dest)], check=True)
+    return dest

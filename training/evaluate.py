@@ -1,0 +1,276 @@
+"""Score a checkpoint on ECG-QA questions, with the controls that show whether it looks at the ECG.
+
+    python -m training.evaluate --ptbxl DIR --questions FILE_OR_DIR [--control NAME ...] \
+        [--limit N] [--checkpoint DIR] [--out FILE.json]
+
+A questions file is ECG-QA's own JSON; `training.questions` writes regenerated ones in that form.
+Exact match as ECG-QA defines it: only the template's valid answers count, and all must be right.
+Verify questions compare P(yes) with P(no); choose questions put each of the two options to the
+model on its own; query questions are answered by free generation (set equality), or with
+`--queries options` by putting every valid answer to the model (slow).
+
+Controls: `true` the question's own ECG; `blind` no ECG; `noise`, `flat` a stand-in without an ECG;
+`shuffled` another question's ECG; `severity` another question's ECG of the same severity.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+
+from ecgqa.answer import CHECKPOINT, check_option
+from ecgqa.encoder import EcgFeatures
+from ecgqa.grounding import flat_signal, noise_signal
+from ecgqa.model import SEPARATOR, EcgModel
+from training import ptbxl, questions
+from training.questions import NONE, TEMPLATES, Question
+
+CONTROLS = ("true", "blind", "shuffled", "severity", "noise", "flat")
+EXCLUSIVE = {"axis", "ranges_of_feature"}  # groups of which exactly one option is right
+
+
+class Encoded:
+    """Features of the ECGs that the questions need, each encoded once."""
+
+    def __init__(self, model: EcgModel, data: ptbxl.PtbXl, signals: np.ndarray) -> None:
+        self.model, self.data, self.signals = model, data, signals
+        self.index = {int(e): i for i, e in enumerate(data.ecg_id)}
+        self._kept: dict[int | str, EcgFeatures] = {}
+
+    def of(self, names: list[int | str]) -> EcgFeatures:
+        """Features [b, ...] of ECG ids, "noise" or "flat"."""
+        missing = [n for n in dict.fromkeys(names) if n not in self._kept]
+        for start in range(0, len(missing), 64):
+            part = missing[start : start + 64]
+            signal = np.stack([self._signal(n) for n in part]).astype(np.float32)
+            with torch.no_grad():
+                features = self.model.encode(torch.from_numpy(signal))
+            for i, name in enumerate(part):
+                self._kept[name] = EcgFeatures(*(v[i : i + 1] for v in features))
+        rows = [self._kept[n] for n in names]
+        return EcgFeatures(*(torch.cat(values) for values in zip(*rows, strict=True)))
+
+    def _signal(self, name: int | str) -> np.ndarray:
+        if name == "flat":
+            return flat_signal()
+        if isinstance(name, str):  # "noise 17": noise as loud as ECG 17
+            like = np.asarray(self.signals[self.index[int(name.split()[1])]], np.float32)
+            return noise_signal(like, int(name.split()[1]))
+        return np.asarray(self.signals[self.index[name]])
+
+
+def stand_ins(
+    asked: list[Question], control: str, data: ptbxl.PtbXl, seed: int = 0
+) -> list[tuple[int | str, ...] | None]:
+    """The ECGs given to the model for each question under a control; None: no ECG."""
+    own = [q.ecg_id for q in asked]
+    if control == "true":
+        return list(own)
+    if control == "blind":
+        return [None] * len(own)
+    if control == "flat":
+        return [tuple("flat" for _ in ids) for ids in own]
+    if control == "noise":
+        return [tuple(f"noise {i}" for i in ids) for ids in own]
+    index = {int(e): i for i, e in enumerate(data.ecg_id)}
+    cells = defaultdict(list)
+    for k, ids in enumerate(own):
+        strata = tuple(int(data.severity[index[i]]) for i in ids) if control == "severity" else ()
+        cells[len(ids), strata].append(k)
+    rng = np.random.default_rng(seed)
+    out: list[tuple[int | str, ...] | None] = list(own)
+    for members in cells.values():
+        for k, other in zip(members, rng.permutation(members), strict=True):
+            out[k] = own[other]
+    return out
+
+
+def predict(
+    model: EcgModel,
+    encoded: Encoded,
+    asked: list[Question],
+    given: list[tuple[int | str, ...] | None],
+    queries: str = "generate",
+    batch: int = 24,
+) -> list[tuple[tuple[str, ...], float]]:
+    """(answer, P(yes) or NaN) per question, given these ECGs."""
+    jobs: dict[tuple[str, int], list[int]] = defaultdict(list)
+    for k, question in enumerate(asked):
+        kind = TEMPLATES[question.template_id].kind
+        how = "generate" if kind == "query" and queries == "generate" else kind
+        jobs[how, len(given[k] or ())].append(k)
+    out: list[tuple[tuple[str, ...], float]] = [((), np.nan)] * len(asked)
+    for (how, count), members in jobs.items():
+        members = sorted(members, key=lambda k: len(asked[k].question))
+        rows: list[tuple[int, str, str | None]] = []  # question, text, option
+        for k in members:
+            if how in ("verify", "generate"):
+                rows.append((k, asked[k].question, None))
+            else:
+                options = [a for a in asked[k].valid_answers if a != NONE]
+                rows += [(k, check_option(asked[k].question, o), o) for o in options]
+        found: dict[int, dict[str, float]] = defaultdict(dict)
+        for start in range(0, len(rows), batch):
+            part = rows[start : start + batch]
+            texts = [text for _, text, _ in part]
+            ecgs = [encoded.of([(given[k] or ())[i] for k, _, _ in part]) for i in range(count)]
+            first, second = (*ecgs, None, None)[:2]
+            if how == "generate":
+                for (k, _, _), text in zip(part, model.generate(texts, first, second), strict=True):
+                    out[k] = (tuple(t.strip() for t in text.split(SEPARATOR.strip())), np.nan)
+                continue
+            kind = "verify" if how == "verify" else "check"
+            chances = model.yes_probability(texts, first, second, kind).tolist()
+            for (k, _, option), chance in zip(part, chances, strict=True):
+                if option is None:
+                    out[k] = (("yes",) if chance >= 0.5 else ("no",), chance)
+                else:
+                    found[k][option] = chance
+        for k, chances in found.items():
+            if TEMPLATES[asked[k].template_id].group in EXCLUSIVE and how == "query":
+                out[k] = ((max(chances, key=chances.__getitem__),), np.nan)
+            else:
+                out[k] = (tuple(o for o, c in chances.items() if c >= 0.5) or (NONE,), np.nan)
+    return out
+
+
+def interval(values: np.ndarray, statistic=np.mean, draws: int = 1000) -> tuple[float, float]:
+    """95 % bootstrap interval of a statistic over rows."""
+    rng = np.random.default_rng(0)
+    n = len(values)
+    each = [statistic(values[rng.integers(0, n, n)]) for _ in range(draws)]
+    return float(np.nanquantile(each, 0.025)), float(np.nanquantile(each, 0.975))
+
+
+def summary(asked: list[Question], predicted: list[tuple[tuple[str, ...], float]]) -> dict:
+    """Exact match by question type, with AUC of P(yes) for verify questions; intervals are 95 %."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for k, question in enumerate(asked):
+        groups[question.question_type].append(k)
+        if TEMPLATES[question.template_id].ecgs == 2 and question.question_type.endswith("verify"):
+            groups["two ECGs, verify"].append(k)
+        groups[f"{question.question_type} / {question.attribute_type}"].append(k)
+    out = {}
+    for name, members in sorted(groups.items()):
+        right = np.array([set(predicted[k][0]) == set(asked[k].answer) for k in members], float)
+        entry = {"n": len(members), "exact_match": float(right.mean()), "interval": interval(right)}
+        if "verify" in name:
+            pairs = np.array(
+                [
+                    (asked[k].answer[0] == "yes", predicted[k][1])
+                    for k in members
+                    if asked[k].answer[0] in ("yes", "no")
+                ],
+                float,
+            )
+            entry["said_yes"] = float(np.mean([predicted[k][0] == ("yes",) for k in members]))
+            entry["auc"] = _auc(pairs)
+            entry["auc_interval"] = interval(pairs, _auc, 300)
+        out[name] = entry
+    return out
+
+
+def _auc(pairs: np.ndarray) -> float:
+    truth = pairs[:, 0]
+    return (
+        float(roc_auc_score(truth, pairs[:, 1])) if 0 < truth.sum() < len(truth) else float("nan")
+    )
+
+
+def table(results: dict[str, dict]) -> str:
+    """Markdown: one row per question type, one column per control."""
+    names = [n for n in next(iter(results.values())) if " / " not in n]
+    lines = [
+        "| question type | n | " + " | ".join(results) + " |",
+        "|---|---|" + "---|" * len(results),
+    ]
+    for name in names:
+        cells = []
+        for control in results.values():
+            e = control[name]
+            low, high = e["interval"]
+            text = f"{100 * e['exact_match']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+            if "auc" in e:
+                text += (
+                    f", AUC {e['auc']:.3f} ({e['auc_interval'][0]:.3f}-{e['auc_interval'][1]:.3f})"
+                )
+            cells.append(text)
+        n = next(iter(results.values()))[name]["n"]
+        lines.append(f"| {name} | {n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def calibrate(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
+    """Fit Platt scaling of P(yes) on these questions and write it into the checkpoint."""
+    model.config = replace(model.config, calibration={})
+    found = {}
+    for kind, suffix in (("verify", "verify"), ("check", "choose")):
+        chosen = [q for q in asked if q.question_type.endswith(suffix)]
+        margins, truth = [], []
+        for question in chosen:
+            texts, want = [question.question], [question.answer[0] == "yes"]
+            if kind == "check":
+                options = [a for a in question.valid_answers if a != NONE]
+                texts = [check_option(question.question, o) for o in options]
+                want = [o in question.answer for o in options]
+            ecgs = [encoded.of([i] * len(texts)) for i in question.ecg_id]
+            margins += model.yes_margin(texts, *ecgs).tolist() if len(texts) else []
+            truth += want
+        fit = LogisticRegression(C=1e6).fit(np.array(margins)[:, None], truth)
+        found[kind] = (round(float(fit.coef_[0, 0]), 4), round(float(fit.intercept_[0]), 4))
+        print(
+            f"calibration, {kind}: scale {found[kind][0]}, shift {found[kind][1]}, n {len(truth)}"
+        )
+    raw = json.loads((folder / "config.json").read_text())
+    raw["calibration"] = found
+    (folder / "config.json").write_text(json.dumps(raw, indent=1) + "\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ptbxl", required=True)
+    parser.add_argument("--questions", required=True, type=Path)
+    parser.add_argument("--control", nargs="+", choices=CONTROLS, default=["true"])
+    parser.add_argument("--queries", choices=("generate", "options"), default="generate")
+    parser.add_argument("--limit", type=int, default=0, help="a random so many of the questions")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--llm")
+    parser.add_argument("--cache", default=".work/cache")
+    parser.add_argument("--calibrate", action="store_true", help="fit P(yes) on these instead")
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    asked = questions.read_questions(args.questions)
+    if args.limit and args.limit < len(asked):
+        chosen = np.random.default_rng(0).choice(len(asked), args.limit, replace=False)
+        asked = [asked[i] for i in sorted(chosen)]
+    data = ptbxl.load(args.ptbxl)
+    model = EcgModel.load(args.checkpoint, args.llm)
+    encoded = Encoded(model, data, ptbxl.signals(data, args.cache))
+    if args.calibrate:
+        calibrate(model, encoded, asked, args.checkpoint)
+        return
+    results = {}
+    for control in args.control:
+        given = stand_ins(asked, control, data)
+        results[control] = summary(asked, predict(model, encoded, asked, given, args.queries))
+        print(f"{control}: done, {len(asked)} questions", flush=True)
+    print(table(results))
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        record = {"questions": args.questions.name, "n": len(asked), "results": results}
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
