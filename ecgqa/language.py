@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer
 from transformers.pytorch_utils import Conv1D
@@ -167,8 +168,11 @@ class Language(nn.Module):
         self.model = get_peft_model(self.model, config)
 
     def load_adapter(self, folder: Path) -> None:
-        """Put a saved adapter on; it stays trainable only if the caller says so."""
+        """Put a saved adapter on, frozen. Raises ValueError when it was made for another model."""
+        stored = len(load_file(folder / "adapter_model.safetensors"))
         self.model = PeftModel.from_pretrained(self.model, folder)
+        if stored != sum("lora_" in name for name, _ in self.model.named_parameters()):
+            raise ValueError("the adapter has other layers than the model")
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter as float16 safetensors beside its configuration."""

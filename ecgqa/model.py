@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
@@ -115,7 +116,7 @@ class EcgModel(nn.Module):
                 }
             )
             weights = {n: load_file(folder / f"{n}.safetensors") for n in ("encoder", "projector")}
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
             raise ModelError(
                 f"{folder} holds no trained model that this version can read."
             ) from error
@@ -139,7 +140,7 @@ class EcgModel(nn.Module):
             encoder.load_state_dict(weights["encoder"])
             projector.load_state_dict(weights["projector"])
             language.load_adapter(folder / "adapter")
-        except (RuntimeError, ValueError, OSError) as error:
+        except (RuntimeError, ValueError, OSError, SafetensorError) as error:
             raise ModelError(
                 f"The checkpoint in {folder} does not fit {language.name}, or is damaged."
             ) from error

@@ -9,15 +9,19 @@ memory by cross-attention. The memory holds
   encoder's probability says (continuous, never text). For two ECGs it carries both probabilities;
 - one token per lead and per half second, for what the statements miss.
 
-So the question finds the concept by its meaning, and the signal decides what is said about it.
+The question finds the concept by its meaning, and the signal decides what is said about it. That
+matching (`matches`) is taught on purpose in the first training stage: left to the answers alone it
+takes very long.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from ecgqa.encoder import EcgFeatures
 
@@ -32,6 +36,17 @@ class ProjectorConfig:
     ecg_tokens: int = 6
     evidence_tokens: int = 4
     dropout: float = 0.1
+
+
+class Memory(NamedTuple):
+    """What a question can look up.
+
+    tokens [b, m, width]: for attention; said [b, statements + 12, width]: what the ECG says of
+    each name, in the order of `Projector.names`.
+    """
+
+    tokens: torch.Tensor
+    said: torch.Tensor
 
 
 class Block(nn.Module):
@@ -71,11 +86,14 @@ class Projector(nn.Module):
     """See the module's first lines.
 
     statement_names [statements, llm_width], lead_names [12, llm_width]: the mean states of the
-    names as read by the language model; buffers, saved with the weights.
+    names as read by the language model; statement_usual [statements], lead_usual [12, findings]:
+    log odds of each finding among the training ECGs (`learn_usual`). All are saved as buffers.
     """
 
     statement_names: torch.Tensor
     lead_names: torch.Tensor
+    statement_usual: torch.Tensor
+    lead_usual: torch.Tensor
 
     def __init__(
         self,
@@ -90,15 +108,20 @@ class Projector(nn.Module):
         width, llm_width = config.width, statement_names.shape[1]
         self.register_buffer("statement_names", statement_names)
         self.register_buffer("lead_names", lead_names)
+        self.register_buffer("statement_usual", torch.zeros(statement_names.shape[0]))
+        self.register_buffer("lead_usual", torch.zeros(lead_names.shape[0], lead_findings))
         # One map for the names and for the question: like words start out near each other.
         self.words = nn.Sequential(nn.LayerNorm(llm_width), nn.Linear(llm_width, width))
-        self.concept = nn.Embedding(statement_names.shape[0], width)
+        self.concept = nn.Embedding(statement_names.shape[0] + lead_names.shape[0], width)
+        self.nothing = nn.Parameter(
+            torch.randn(width) * 0.1
+        )  # what a word that names nothing finds
+        self.sharpness = nn.Parameter(torch.tensor(10.0))
         self.value = nn.Sequential(nn.Linear(7, 64), nn.GELU(), nn.Linear(64, width))
+        self.found = nn.Linear(width, width)
         self.time = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
-        self.lead = nn.Sequential(
-            nn.LayerNorm(encoder_width + lead_findings),
-            nn.Linear(encoder_width + lead_findings, width),
-        )
+        self.lead = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
+        self.lead_finding = nn.Linear(lead_findings, width)
         self.pooled = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
         self.which = nn.Embedding(2, width)
         self.memory_norm = nn.LayerNorm(width)
@@ -109,48 +132,85 @@ class Projector(nn.Module):
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.to_llm = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, llm_width))
         nn.init.normal_(self.concept.weight, std=0.1)
+        with torch.no_grad():  # what the signal says must be as loud as what the words say
+            self.value[-1].weight.mul_(4)
         nn.init.normal_(self.which.weight, std=0.1)
 
-    def memory(self, first: EcgFeatures, second: EcgFeatures | None = None) -> torch.Tensor:
-        """[b, m, width]: all that the question may look up of one ECG or of a pair."""
-        both = first.statement_logits if second is None else second.statement_logits
-        p, q = first.statement_logits.sigmoid(), both.sigmoid()
+    @torch.no_grad()
+    def learn_usual(self, features: EcgFeatures) -> None:
+        """Set the usual log odds of every finding from the training ECGs."""
+        self.statement_usual.copy_(features.statement_logits.float().sigmoid().mean(0).logit(1e-4))
+        self.lead_usual.copy_(features.lead_logits.float().sigmoid().mean(0).logit(1e-4))
+
+    def memory(self, first: EcgFeatures, second: EcgFeatures | None = None) -> Memory:
+        """All that the question may look up of one ECG or of a pair."""
+        # Log odds above the finding's usual ones: for a rare finding 10 % is a lot.
+        p = (first.statement_logits - self.statement_usual) / 3
+        q = p if second is None else (second.statement_logits - self.statement_usual) / 3
         pair = torch.full_like(p, 0.0 if second is None else 1.0)
-        value = torch.stack(
-            [p, first.statement_logits / 5, q * pair, both / 5 * pair, (q - p) * pair, p * q, pair],
-            dim=-1,
+        chance = first.statement_logits.sigmoid()
+        said = torch.stack(
+            [p, p.tanh(), chance, q * pair, q.tanh() * pair, (q - p) * pair, pair], dim=-1
         )
-        concepts = self.words(self.statement_names) + self.concept.weight + self.value(value)
-        parts = [concepts]
+        said = self.value(said)  # [b, statements, w]
+        names = self.names()
+        count = self.statement_names.shape[0]
+        parts = [names[:count] + said]
+        leads = torch.zeros_like(said[:, :1])
         for i, ecg in enumerate([first] if second is None else [first, second]):
             mark = self.which.weight[i]
             batch, steps, size = ecg.time.shape
             half = ecg.time[:, : steps // 2 * 2].reshape(batch, steps // 2, 2, size).mean(2)
-            lead = self.lead(torch.cat([ecg.lead, ecg.lead_logits], dim=-1))
+            findings = (ecg.lead_logits - self.lead_usual) / 3
+            lead = self.lead(ecg.lead) + self.lead_finding(findings) + mark
+            leads = leads + lead
             parts += [
                 self.time(half) + mark,
-                lead + self.words(self.lead_names) + mark,
+                lead + names[count:],
                 self.pooled(ecg.pooled).unsqueeze(1) + mark,
             ]
-        return self.memory_norm(torch.cat(parts, dim=1))
+        return Memory(self.memory_norm(torch.cat(parts, dim=1)), torch.cat([said, leads], dim=1))
+
+    def names(self) -> torch.Tensor:
+        """[statements + 12, width]: keys of the statements and leads, by their names."""
+        return self.words(torch.cat([self.statement_names, self.lead_names])) + self.concept.weight
+
+    def matches(self, question: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Logits [b, t, statements + 12 + 1]: which name each word of the question belongs to.
+
+        The last one stands for none of them. Padding belongs to none.
+        """
+        keys = torch.cat([self.names(), self.nothing.unsqueeze(0)])
+        near = F.normalize(self.words(question), dim=-1) @ F.normalize(keys, dim=-1).T
+        return (self.sharpness * near).masked_fill(~mask.unsqueeze(-1), -1e4)
 
     def ecg_tokens(self, features: EcgFeatures) -> torch.Tensor:
         """[b, ecg_tokens, llm_width]: one ECG as a whole, whatever the question."""
-        memory = self.memory(features)
+        memory = self.memory(features).tokens
         queries = self.summary_queries.expand(memory.shape[0], -1, -1)
         return self.to_llm(self.summary(queries, memory))
 
-    def evidence(
-        self, question: torch.Tensor, mask: torch.Tensor, memory: torch.Tensor
-    ) -> torch.Tensor:
+    def evidence(self, question: torch.Tensor, mask: torch.Tensor, memory: Memory) -> torch.Tensor:
         """[b, evidence_tokens, llm_width]: what this ECG (or pair) says to this question.
 
         question [b, t, llm_width] from `Language.read`, mask [b, t] True where a token is,
         memory from `memory`.
         """
         batch, count = question.shape[0], self.config.evidence_tokens
-        x = torch.cat([self.evidence_queries.expand(batch, -1, -1), self.words(question)], dim=1)
+        matches = self.matches(question, mask)
+        # Each word finds what the ECG says of its own name; the queries, of the names of them all.
+        by_word = self.found(matches.softmax(-1)[..., :-1] @ memory.said)
+        whole = self.found(named(matches).softmax(-1)[:, None, :-1] @ memory.said)
+        queries = self.evidence_queries + whole
+        x = torch.cat([queries, self.words(question) + by_word], dim=1)
         hidden = torch.cat([mask.new_zeros(batch, count), ~mask], dim=1)
         for block in self.blocks:
-            x = block(x, memory, hidden)
+            x = block(x, memory.tokens, hidden)
         return self.to_llm(x[:, :count])
+
+
+def named(matches: torch.Tensor) -> torch.Tensor:
+    """[b, names + 1]: how much each name is meant by the question as a whole (its best word)."""
+    best = matches.amax(1)
+    # "None of them" must not win because of one empty word such as "the".
+    return torch.cat([best[:, :-1], matches[..., -1:].amax(1) - 2.0], dim=-1)

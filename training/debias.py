@@ -33,11 +33,15 @@ Worder = Callable[[Key, random.Random], str]
 
 @dataclass(frozen=True)
 class Draw:
-    """A drawn question with the rows of its ECGs and the stratum it was drawn from."""
+    """A drawn question with the rows of its ECGs and the stratum it was drawn from.
+
+    names: statements and leads ("lead V2") that the question is about.
+    """
 
     question: Question
     rows: tuple[int, ...]
     stratum: tuple[int, ...]
+    names: tuple[str, ...] = ()
 
 
 class Sampler:
@@ -96,8 +100,15 @@ class Sampler:
                 answer = questions.answer_of(key, self.facts, rows)
             if answer is None:
                 continue
-            return Draw(questions.make_question(key, text, answer, self.data, rows), rows, stratum)
+            question = questions.make_question(key, text, answer, self.data, rows)
+            return Draw(question, rows, stratum, self._names(key, option))
         raise LookupError(f"template {wanted}: the labels allow no question")
+
+    def _names(self, key: Key, option: str | None) -> tuple[str, ...]:
+        named = [option] if option else [] if key.template.kind == "query" else list(key.options)
+        named += [f"lead {value}" if slot == "lead" else value for slot, value in key.slots
+                  if option is None or slot in ("lead", "noise", "scp_code")]  # fmt: skip
+        return tuple(dict.fromkeys(named))
 
     def _pick(self, key: Key):
         """Rows, stratum, and for an option check the option and whether it is true."""

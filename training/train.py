@@ -37,7 +37,8 @@ from torch.nn import functional as F
 from ecgqa.encoder import EcgEncoder, EcgFeatures, EncoderConfig
 from ecgqa.language import Language
 from ecgqa.model import ABSTENTION, SEPARATOR, EcgModel, ModelConfig
-from ecgqa.projector import ProjectorConfig
+from ecgqa.projector import ProjectorConfig, named
+from ecgqa.record import LEADS
 from training import ptbxl, questions
 from training.config import QuestionStages, parse, resolved
 from training.debias import Draw, Sampler
@@ -108,6 +109,9 @@ class Objective(nn.Module):
             table = model.language.model.get_input_embeddings().weight
             words = torch.stack([table[torch.tensor(i, device=table.device)].mean(0) for i in ids])
             self.register_buffer("answers", F.normalize(words - table.mean(0), dim=-1))
+        leads = [f"lead {lead}" for lead in LEADS]
+        names = [*model.encoder.config.statements, *leads]
+        self.names = {name: i for i, name in enumerate(names)}
         self.sharpness = nn.Parameter(torch.tensor(5.0))
         self.rarity = nn.Parameter(torch.tensor(-3.0))
         self._read: dict[str, torch.Tensor] = {}
@@ -133,6 +137,16 @@ class Objective(nn.Module):
         projector = self.model.projector
         evidence = projector.evidence(states, mask, projector.memory(first, second))
         return self.sharpness * (evidence @ self.answers.T).logsumexp(1)
+
+    def matching_loss(self, draws: list[Draw]) -> torch.Tensor:
+        """Cross-entropy of the names that each question is about; zero where it names none."""
+        about = [[self.names[n] for n in d.names if n in self.names] for d in draws]
+        rows = [i for i, names in enumerate(about) if names]
+        if not rows:
+            return self.answers.new_zeros(())
+        states, mask = self.read([draws[i].question.question for i in rows])
+        meant = named(self.model.projector.matches(states, mask)).log_softmax(-1)
+        return torch.stack([-meant[k, about[i]].mean() for k, i in enumerate(rows)]).mean()
 
     def forward(self, stage: str, draws: list[Draw], first, second) -> torch.Tensor:
         """Mean loss of a homogeneous batch (all about one ECG, or all about two)."""
@@ -161,7 +175,7 @@ class Objective(nn.Module):
                     row[among] + self.rarity, target[among], reduction="sum"
                 )
                 losses.append(each / (1 + len(true)))
-        return torch.stack(losses).mean()
+        return torch.stack(losses).mean() + self.matching_loss(draws)
 
 
 def main() -> None:
@@ -192,6 +206,8 @@ def main() -> None:
         lora_rank=config.lora_rank,
     )
     model = EcgModel.build(shape, encoder.requires_grad_(False).eval(), language)
+    train_rows = split["train"][: config.limit or None]
+    model.projector.learn_usual(bank.of(train_rows.tolist(), "cpu"))
     objective = Objective(model, vocabulary())
     adapter = [p for p in language.parameters() if p.requires_grad]
     projector = [*model.projector.parameters(), objective.sharpness, objective.rarity]
@@ -224,7 +240,6 @@ def main() -> None:
         bare.model.config = replace(shape, training={"encoder": notes, "questions": training})
         bare.model.save(out / "checkpoint")
 
-    train_rows = split["train"][: config.limit or None]
     looks = watch_questions(facts, split["valid"], config)
     saved = time.time()
     while progress["stage"] < len(STAGES):

@@ -1,0 +1,732 @@
+"""The screen: `python app.py` opens the page on which an ECG is read, compared and asked about.
+
+Everything that knows gradio is here; what a number or a line on the paper means is in `ecgqa`. A
+patient's data lives in the `gr.State` of one browser session and in function arguments only.
+"""
+
+import argparse
+import functools
+import html
+import inspect
+import os
+import re
+import secrets
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+# Both must be said before gradio is imported: nothing is looked up on the network while serving.
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+import gradio as gr
+
+from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
+from ecgqa.answer import Answer, QuestionError, checked
+from ecgqa.formats import supported_suffixes
+from ecgqa.gallery import Gallery
+from ecgqa.language import ModelError
+from ecgqa.measure import Measurements
+from ecgqa.quality import assess
+from ecgqa.record import ECG, EcgFileError
+
+KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
+SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
+NO_COMPARISON = "None"
+UNITS = ["mV", "uV", "V"]
+STYLE = Path(__file__).parent / "ecgqa" / "paper.css"
+MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one question at a time
+FREE = {"concurrency_limit": None}  # drawing never waits for a question
+
+# Label, unit, decimals, value; "change" of an axis is the shorter way round the circle.
+MEASURED: tuple[tuple[str, str, Callable[[Measurements], float | None]], ...] = (
+    ("Heart rate", "per min", lambda m: m.rate_bpm),
+    ("RR interval", "ms", lambda m: m.rr_ms),
+    ("RR spread (SD)", "ms", lambda m: m.rr_spread_ms),
+    ("P duration", "ms", lambda m: m.p_ms),
+    ("PR interval", "ms", lambda m: m.pr_ms),
+    ("QRS duration", "ms", lambda m: m.qrs_ms),
+    ("QT interval", "ms", lambda m: m.qt_ms),
+    ("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett")),
+    ("QTc, Fridericia", "ms", lambda m: m.qtc_ms.get("Fridericia")),
+    ("P axis", "°", lambda m: m.p_axis_deg),
+    ("QRS axis", "°", lambda m: m.qrs_axis_deg),
+    ("T axis", "°", lambda m: m.t_axis_deg),
+)
+QUESTIONS_ONE = (
+    "Does this ECG show atrial fibrillation?",
+    "Is there a complete left bundle branch block?",
+    "Does this ECG show an old inferior infarct?",
+    "Are there signs of left ventricular hypertrophy?",
+    "Is the PR interval prolonged?",
+    "Which rhythm does this ECG show?",
+)
+QUESTIONS_TWO = (
+    "Which findings are new in the second ECG, compared with the first?",
+    "Is atrial fibrillation still present in the second ECG?",
+    "Did the QRS duration change between the two ECGs?",
+)
+
+
+class ModelLoader:
+    """Loads the assistant on a thread of its own: the paper works before the model does."""
+
+    def __init__(self, factory: Callable):
+        self._factory = factory
+        self._done = threading.Event()
+        self._assistant = None
+        self.error: str | None = None
+        self.text, self.fraction = "Loading the model", None
+
+    def start(self) -> None:
+        """Begin to load; returns at once."""
+        threading.Thread(target=self._load, name="model-loader", daemon=True).start()
+
+    def _load(self) -> None:
+        try:
+            self._assistant = self._factory(self._report)
+        except Exception as error:
+            self.error = spoken(error)
+        finally:
+            self._done.set()
+
+    def _report(self, text: str, fraction: float | None = None) -> None:
+        self.text, self.fraction = text, fraction
+
+    @property
+    def is_done(self) -> bool:
+        """True once the model is ready or has failed."""
+        return self._done.is_set()
+
+    def wait(self, seconds: float | None = None) -> bool:
+        """Wait until loading ends; True when it did."""
+        return self._done.wait(seconds)
+
+    def assistant(self):
+        """The loaded assistant; waits for it. Raises ModelError where it could not be loaded."""
+        self._done.wait()
+        if self._assistant is None:
+            raise ModelError(self.error or "The model could not be loaded.")
+        return self._assistant
+
+
+# ------------------------------------------------------------------------------ words and errors
+
+
+def spoken(error: Exception) -> str:
+    """An error as the user may read it: plain words, or an apology with an id of the log entry."""
+    if isinstance(error, EcgFileError | QuestionError | ModelError):
+        return str(error)
+    log_id = secrets.token_hex(4)
+    print(f"[{log_id}]", "".join(traceback.format_exception(error)), file=sys.stderr, flush=True)
+    return f"Sorry, something went wrong that is not your fault. The log has it as {log_id}."
+
+
+def in_plain_words(handler: Callable, on_page: bool = True) -> Callable:
+    """The one place where errors become messages. The page shows messages as HTML: escape them."""
+
+    def message(error: Exception) -> gr.Error:
+        if isinstance(error, gr.Error):
+            return error
+        text = spoken(error)
+        return gr.Error(html.escape(text) if on_page else text, print_exception=False)
+
+    if inspect.isgeneratorfunction(handler):
+
+        @functools.wraps(handler)
+        def safe_stream(*args, **kwargs):
+            try:
+                yield from handler(*args, **kwargs)
+            except Exception as error:
+                raise message(error) from None
+
+        return safe_stream
+
+    @functools.wraps(handler)
+    def safe(*args, **kwargs):
+        try:
+            return handler(*args, **kwargs)
+        except Exception as error:
+            raise message(error) from None
+
+    return safe
+
+
+def as_text(text: str) -> str:
+    """Text that neither Markdown nor HTML can read as anything but text (no tag, link, picture)."""
+    flat = re.sub(r"[^\S\n]+", " ", text)
+    return re.sub(r"[^\w\s]|_", lambda sign: f"&#{ord(sign[0])};", flat)
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """A measured number for the table; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:+.0f}" if signed else f"{value:.0f}"
+    return "0" if text in ("+0", "-0") else text.replace("-", "−")
+
+
+def provenance(answer: Answer) -> str:
+    """Which ECGs, which model, how decoded, how long: under every answer."""
+    order = ("first ECG: ", "second ECG: ") if len(answer.ecg_names) == 2 else ("",)
+    ecgs = " · ".join(
+        place + as_text(name) for place, name in zip(order, answer.ecg_names, strict=True)
+    )
+    facts = (
+        f"{ecgs} · {as_text(answer.model)} · {as_text(answer.decoding)} · {answer.seconds:.1f} s"
+    )
+    sure = "" if answer.declined else f"<b>Confidence {answer.confidence:.0%}</b> · "
+    return f'\n\n<span class="provenance">{sure}{facts}</span>'
+
+
+def quality_html(ecgs: Iterable[ECG | None]) -> str:
+    """One line per recording: length, rate, leads, faults, and which file it was."""
+    lines = []
+    for ecg in filter(None, ecgs):
+        quality = assess(ecg)
+        facts = [f"{ecg.seconds:.1f} s", f"{ecg.rate_hz:g} Hz"]
+        if quality.limb_residual_mv is not None:
+            facts.append(f"I + III − II: {quality.limb_residual_mv:.2f} mV")
+        if ecg.sha256:
+            facts.append(f"SHA-256 {ecg.sha256[:12]}")
+        warnings = [*quality.reasons, *ecg.notes]
+        by_fault: dict[str, list[str]] = {}
+        for lead, faults in quality.leads.items():
+            for fault in faults:
+                by_fault.setdefault(fault, []).append(lead)
+        warnings += [f"{fault.capitalize()}: {', '.join(on)}" for fault, on in by_fault.items()]
+        good = '<span class="good">no fault found in 12 leads</span>'
+        bad = " ".join(f'<span class="warn">{html.escape(text)}</span>' for text in warnings)
+        lines.append(
+            f'<div class="quality-line"><b>{html.escape(ecg.name)}</b> '
+            f"<span>{' · '.join(map(html.escape, facts))}</span> {bad or good}</div>"
+        )
+    return "".join(lines)
+
+
+def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str, kind: str) -> str:
+    """A table; every cell is escaped."""
+    cells = lambda row, tag: "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)  # noqa: E731
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return (
+        f'<div class="table-box"><table class="numbers {kind}"><caption>{html.escape(caption)}'
+        f"</caption><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def measurement_html(this: Measurements | None, other: Measurements | None) -> str:
+    """This ECG, the comparison and the change since then, side by side."""
+    rows = []
+    for label, unit, value_of in MEASURED:
+        now, then = (None if m is None else value_of(m) for m in (this, other))
+        change = None if now is None or then is None else round(now) - round(then)
+        if change is not None and unit == "°":
+            change = (change + 180) % 360 - 180
+        rows.append((f"{label} ({unit})", number(now), number(then), number(change, signed=True)))
+    return table_html(
+        ("Measurement", "This ECG", "Comparison", "Change since"),
+        rows,
+        "Measurements (algorithm, not the language model)",
+        "measured",
+    )
+
+
+def dependence_html(result) -> str:
+    """The random-ECG test: a verdict in words and the rows it rests on."""
+    kind = "good" if result.depends else "bad"
+    changes = (f"{row.log_prob_change:+.2f}".replace("-", "−") for row in result.rows)
+    rows = [
+        (row.ecg, row.answer, "0.00 (reference)" if index == 0 else change)
+        for index, (row, change) in enumerate(zip(result.rows, changes, strict=True))
+    ]
+    head = ("ECG given to the model", "Answer", "Change in log probability of the first answer")
+    return (
+        f'<p class="verdict {kind}" role="status">{html.escape(result.verdict)}</p>'
+        + table_html(
+            head, rows, "Same question, other ECGs (per token; 0 = this ECG)", "dependence"
+        )
+    )
+
+
+def status_html(loader: ModelLoader) -> str:
+    """A small light: loading (how far), ready, or why not."""
+    if loader.error:
+        return f'<div class="status bad" role="status">{html.escape(loader.error)}</div>'
+    if loader.is_done:
+        return '<div class="status good" role="status">Model ready</div>'
+    share = "" if loader.fraction is None else f' value="{loader.fraction:.3f}"'
+    text = html.escape(loader.text)
+    return f'<div class="status" role="status">{text}<progress{share}></progress></div>'
+
+
+# ------------------------------------------------------------------------------ reading
+
+
+def take(uploads: Iterable[str | Path]) -> list[tuple[str, bytes]]:
+    """The bytes of uploaded files, which are deleted here and now: others could read them by URL.
+
+    Raises EcgFileError for a path that is not an upload of this app.
+    """
+    folder = Path(gr.utils.get_upload_folder()).resolve()
+    taken = []
+    for upload in uploads:
+        path = Path(upload).resolve()
+        if not path.is_relative_to(folder) or not path.is_file():
+            raise EcgFileError("This file is not here any more: please upload it again.")
+        taken.append((path.name, path.read_bytes()))
+        path.unlink(missing_ok=True)
+    return taken
+
+
+def read_taken(taken: list[tuple[str, bytes]], rate_hz: float | None, units: str | None) -> ECG:
+    """Read files that were taken, through a folder that is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
+        paths = []
+        for index, (name, content) in enumerate(taken):
+            path = Path(folder, str(index), name)
+            path.parent.mkdir()
+            path.write_bytes(content)
+            paths.append(path)
+        return read_ecg(paths, rate_hz=rate_hz or None, units=units or None)
+
+
+def read_api_files(files: list[dict] | None, rate_hz: float | None, units: str | None) -> ECG:
+    """Files as `gradio_client.handle_file` sends them -> ECG."""
+    if not isinstance(files, list) or not all(
+        isinstance(file, dict) and isinstance(file.get("path"), str) for file in files
+    ):
+        raise EcgFileError("Please give `files` as a list of handle_file(...).")
+    return read_taken(take(file["path"] for file in files), rate_hz, units)
+
+
+def measured_json(m: Measurements) -> dict:
+    """The numbers of a measurement, without its signals."""
+    names = ("rate_bpm", "rr_ms", "rr_spread_ms", "p_ms", "pr_ms", "qrs_ms", "qt_ms")
+    axes = ("p_axis_deg", "qrs_axis_deg", "t_axis_deg")
+    return {**{name: getattr(m, name) for name in (*names, *axes)}, "qtc_ms": dict(m.qtc_ms)}
+
+
+def present(ecg: ECG | None) -> ECG:
+    """The ECG of this session, or a plain word that there is none."""
+    if ecg is None:
+        raise EcgFileError(
+            "There is no ECG to ask about: please choose or upload one "
+            f"(recordings are forgotten after {KEPT_S // 60} minutes)."
+        )
+    return ecg
+
+
+def random_patients(gallery: Gallery, ecg: ECG, other: ECG | None) -> list[tuple[str, ECG]]:
+    """Three other patients for the dependence test, the same ones for the same recordings."""
+    own = [one.sha256 for one in (ecg, other) if one is not None]
+    return gallery.random_other(own, 3, SEED)
+
+
+# ------------------------------------------------------------------------------ the page
+
+
+def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
+    """The page and its four endpoints; starts to load the model in the background.
+
+    assistant_factory: called once with a progress callable (text, fraction | None); returns an
+        `EcgAssistant`. gallery: the recordings to choose from.
+    """
+    loader = ModelLoader(assistant_factory)
+    names = list(gallery.names())
+    with gr.Blocks(
+        title="ECG question answering",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(600, 600),
+    ) as page:
+        with gr.Row(elem_id="top"):
+            _html(
+                "<h1>ECG question answering</h1>"
+                f'<p id="intended-use">{html.escape(INTENDED_USE)}</p>',
+                elem_id="title",
+            )
+            status = _html(status_html(loader), elem_id="status")
+        with gr.Row(elem_id="choose"):
+            one = _slot("This ECG", "this", names, names[0] if names else None)
+            two = _slot(
+                "Comparison ECG (the earlier one, optional)",
+                "other",
+                [NO_COMPARISON, *names],
+                NO_COMPARISON,
+            )
+        states = [one["ecg"], two["ecg"]]
+        sheet = _paper("strips", "paper")
+        quality = _html(elem_id="quality")
+        with gr.Row(elem_id="talk-and-numbers"):
+            with gr.Column(scale=6, min_width=320):
+                chat, question, ask_button, stop_button = _talk()
+            with gr.Column(scale=5, min_width=320):
+                table = _html(measurement_html(None, None), elem_id="measurements")
+        examples = _examples()
+        with gr.Accordion("Median beats, overlaid and aligned on R", open=False, elem_id="median"):
+            beats = _paper("beats", "beats")
+        with gr.Row(elem_id="dependence"):
+            with gr.Column(scale=2, min_width=260):
+                test_button = gr.Button(
+                    "Does the answer depend on the ECG?", variant="primary", elem_id="depends"
+                )
+                _html(
+                    "<p class='hint'>Asks the same question with other patients' ECGs, noise, a "
+                    "flat line and no ECG at all. If the answer stays the same, it did not come "
+                    "from the ECG.</p>"
+                )
+            with gr.Column(scale=6, min_width=320):
+                proof = _html(elem_id="proof")
+        asked = gr.State("", time_to_live=KEPT_S)
+        clock = gr.Timer(0.7)
+        _wire_reading(gallery, (one, two), states, sheet, quality, table, beats, proof)
+        _wire_questions(
+            loader, gallery, states, chat, question, ask_button, stop_button, examples, asked,
+            test_button, proof,
+        )  # fmt: skip
+        clock.tick(
+            lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
+            outputs=[status, clock],
+            show_progress="hidden",
+            api_visibility="private",
+            **FREE,
+        )
+        _add_endpoints(loader, gallery)
+    loader.start()
+    return page
+
+
+def _html(value: str = "", elem_id: str | None = None) -> gr.HTML:
+    """A piece of the page in its own style. User text in `value` must be escaped.
+
+    The default template is kept on purpose: gradio evaluates any other one as a JavaScript template
+    literal after filling it in, so that a file called "${...}" would run.
+    """
+    return gr.HTML(value, apply_default_css=False, elem_id=elem_id)
+
+
+def _paper(kind: str, elem_id: str) -> gr.HTML:
+    """A canvas of `paper.js`; its value is data, never part of a template."""
+    return gr.HTML(
+        {"kind": kind, "ecgs": []},
+        html_template=f'<div data-kind="{kind}"></div>',
+        js_on_load=paper.script(),
+        apply_default_css=False,
+        elem_id=elem_id,
+    )
+
+
+def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> dict:
+    """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid."""
+    with gr.Column(min_width=300, elem_id=elem_id, elem_classes="slot"):
+        _html(f"<h2>{title}</h2>")
+        with gr.Row(elem_classes="slot-row"):
+            pick = gr.Dropdown(
+                choices, value=value, label="From the gallery", elem_id=f"{elem_id}-pick",
+                min_width=180, scale=4, allow_custom_value=False,
+            )  # fmt: skip
+            upload = gr.File(
+                label="Upload: one file, or .hea and .dat together", file_count="multiple",
+                height=84, elem_id=f"{elem_id}-upload", min_width=200, scale=5,
+            )  # fmt: skip
+        with gr.Row(visible=False, elem_classes="slot-row") as unsaid:
+            rate = gr.Number(
+                None, label="Sampling rate (Hz)", minimum=0, min_width=120,
+                elem_id=f"{elem_id}-rate",
+            )  # fmt: skip
+            units = gr.Dropdown(
+                UNITS, value=None, label="Unit of the numbers", allow_custom_value=True,
+                min_width=120, elem_id=f"{elem_id}-units",
+            )  # fmt: skip
+            again = gr.Button("Read the file with these", min_width=140, elem_id=f"{elem_id}-again")
+    return {
+        "pick": pick, "upload": upload, "unsaid": unsaid, "rate": rate, "units": units,
+        "again": again, "ecg": gr.State(None, time_to_live=KEPT_S),
+        "pending": gr.State(None, time_to_live=KEPT_S),
+    }  # fmt: skip
+
+
+def _talk() -> tuple:
+    chat = gr.Chatbot(
+        label="Answers", height=320, elem_id="answers", buttons=["copy"], layout="panel",
+        feedback_options=None, latex_delimiters=[], allow_tags=False,
+        placeholder="Ask about the ECG above. Every answer names the recordings it used.",
+    )  # fmt: skip
+    with gr.Row(elem_id="ask-row"):
+        question = gr.Textbox(
+            label="Question", placeholder="Is there an old inferior infarct?", lines=1,
+            max_lines=4, scale=8, min_width=200, elem_id="question", max_length=100_000,
+        )  # fmt: skip
+        ask_button = gr.Button("Ask", variant="primary", scale=1, min_width=84, elem_id="ask")
+        stop_button = gr.Button("Stop", scale=1, min_width=84, elem_id="stop")
+    return chat, question, ask_button, stop_button
+
+
+def _examples() -> list[gr.Dataset]:
+    return [
+        gr.Dataset(
+            components=["textbox"], samples=[[text] for text in texts], label=label,
+            elem_classes="examples", samples_per_page=20,
+        )
+        for label, texts in (("About one ECG", QUESTIONS_ONE), ("About two ECGs", QUESTIONS_TWO))
+    ]  # fmt: skip
+
+
+def _wire_reading(gallery, slots, states, sheet, quality, table, beats, proof) -> None:
+    """Events that choose, draw and measure; none of them touches the model."""
+
+    def choose(name):
+        if not name or name == NO_COMPARISON:
+            return None, None, gr.Row(visible=False)
+        return gallery.open(name), None, gr.Row(visible=False)
+
+    def read(taken, rate_hz, units):
+        """A recording, or the question what the file leaves unsaid, with the files kept for it."""
+        try:
+            return read_taken(taken, rate_hz, units), None, gr.Row(visible=False), None, None
+        except EcgFileError as error:
+            # The readers ask for what is missing by the names of read_ecg's own arguments.
+            if not re.search(r"\(rate_hz\)|\(units:", str(error)):
+                raise
+            gr.Info(html.escape(str(error)), title="One more thing", duration=20)
+            return gr.skip(), taken, gr.Row(visible=True), None, gr.skip()
+
+    def upload(files, rate_hz, units):
+        return read(take(files or []), rate_hz, units)
+
+    def again(taken, rate_hz, units):
+        return read(taken or [], rate_hz, units)
+
+    def draw(this, other):
+        ecgs = [paper.payload(ecg) if ecg else None for ecg in (this, other)]
+        return {"kind": "strips", "ecgs": ecgs}, quality_html((this, other)), ""
+
+    def measure_both(this, other):
+        found = [measure(ecg) if ecg else None for ecg in (this, other)]
+        drawn = [
+            paper.beat_payload(ecg, m)
+            for ecg, m in zip((this, other), found, strict=True)
+            if ecg and m
+        ]
+        return measurement_html(*found), {"kind": "beats", "ecgs": drawn}
+
+    def then_show(event):
+        event.success(
+            in_plain_words(draw), states, [sheet, quality, proof],
+            show_progress="hidden", api_visibility="private", **FREE,
+        ).success(
+            in_plain_words(measure_both), states, [table, beats],
+            show_progress="minimal", api_visibility="private", **FREE,
+        )  # fmt: skip
+
+    page = gr.context.Context.root_block
+    for slot in slots:
+        kept = [slot["ecg"], slot["pending"], slot["unsaid"]]
+        after_reading = [*kept, slot["upload"], slot["pick"]]
+        quiet = {"show_progress": "hidden", "api_visibility": "private", **FREE}
+        then_show(slot["pick"].input(in_plain_words(choose), slot["pick"], kept, **quiet))
+        uploaded = slot["upload"].upload(
+            in_plain_words(upload), [slot["upload"], slot["rate"], slot["units"]],
+            after_reading, **quiet,
+        )  # fmt: skip
+        # A file that could not be read leaves the box too, so that the next one can come.
+        uploaded.failure(None, js="() => null", outputs=slot["upload"])
+        then_show(uploaded)
+        then_show(
+            slot["again"].click(
+                in_plain_words(again), [slot["pending"], slot["rate"], slot["units"]],
+                after_reading, **quiet,
+            )
+        )  # fmt: skip
+    then_show(
+        page.load(
+            in_plain_words(choose), slots[0]["pick"],
+            [slots[0]["ecg"], slots[0]["pending"], slots[0]["unsaid"]],
+            show_progress="hidden", api_visibility="private", **FREE,
+        )
+    )  # fmt: skip
+
+
+def _wire_questions(
+    loader, gallery, states, chat, question, ask_button, stop_button, examples, asked,
+    test_button, proof,
+) -> None:  # fmt: skip
+    """Events that ask the model."""
+
+    def converse(text, this, other, talk):
+        ecg, text, talk = present(this), checked(text), list(talk or [])
+        said = [*talk, {"role": "user", "content": as_text(text)}]
+        while not loader.wait(0.3):
+            waiting = f"*Waiting for the model: {as_text(loader.text)} …*"
+            yield [*said, {"role": "assistant", "content": waiting}], gr.skip(), gr.skip()
+        answer = None
+        for answer in loader.assistant().stream_answer(text, ecg, other):
+            growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
+            yield [*said, growing], "", text
+        if answer is not None:
+            content = as_text(answer.text) + provenance(answer)
+            yield [*said, {"role": "assistant", "content": content}], "", text
+
+    def prove(text, last, this, other, progress=gr.Progress()):  # noqa: B008
+        ecg, text = present(this), (text or "").strip() or last
+        if not text:
+            raise QuestionError("Please ask a question first; the test then asks it again.")
+        text = checked(text)
+        progress(0, desc="Waiting for the model")
+        assistant = loader.assistant()
+        result = assistant.random_ecg_test(
+            text, ecg, comparison=other, others=random_patients(gallery, ecg, other),
+            progress=lambda words, share=None: progress(share, desc=words),
+        )  # fmt: skip
+        return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
+
+    asking = gr.on(
+        [question.submit, ask_button.click],
+        in_plain_words(converse),
+        [question, *states, chat],
+        [chat, question, asked],
+        show_progress="minimal",
+        show_progress_on=chat,
+        api_visibility="private",
+        **MODEL_QUEUE,
+    )
+    testing = test_button.click(
+        in_plain_words(prove),
+        [question, asked, *states],
+        proof,
+        show_progress="full",
+        api_visibility="private",
+        **MODEL_QUEUE,
+    )
+    stop_button.click(None, cancels=[asking, testing])
+    for dataset in examples:
+        dataset.click(
+            lambda sample: sample[0], dataset, question,
+            show_progress="hidden", api_visibility="private", **FREE,
+        )  # fmt: skip
+
+
+def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
+    """`/read`, `/measure`, `/ask`, `/random_ecg_test`: files in, JSON out, no session involved."""
+
+    def read(
+        files: list[gr.FileData], rate_hz: float | None = None, units: str | None = None
+    ) -> dict:
+        """Read an ECG: its name, rate, length, missing leads, checksum, notes and quality."""
+        ecg = read_api_files(files, rate_hz, units)
+        quality = assess(ecg)
+        return {
+            "name": ecg.name, "rate_hz": ecg.rate_hz, "seconds": ecg.seconds,
+            "missing_leads": list(ecg.missing_leads), "sha256": ecg.sha256,
+            "notes": list(ecg.notes),
+            "quality": {
+                "readable": quality.readable, "reasons": list(quality.reasons),
+                "leads": {lead: list(faults) for lead, faults in quality.leads.items()},
+                "limb_residual_mv": quality.limb_residual_mv,
+            },
+        }  # fmt: skip
+
+    def measure_files(
+        files: list[gr.FileData],
+        comparison_files: list[gr.FileData] | None = None,
+        rate_hz: float | None = None,
+        units: str | None = None,
+    ) -> dict:
+        """Measure one ECG or two: rates, intervals, axes; null where not measurable."""
+        found = {"ecg": measured_json(measure(read_api_files(files, rate_hz, units)))}
+        if comparison_files:
+            other = read_api_files(comparison_files, rate_hz, units)
+            found["comparison"] = measured_json(measure(other))
+        return found
+
+    def ask(
+        files: list[gr.FileData],
+        question: str,
+        comparison_files: list[gr.FileData] | None = None,
+        rate_hz: float | None = None,
+        units: str | None = None,
+    ) -> dict:
+        """Ask a question about one ECG or two."""
+        ecg = read_api_files(files, rate_hz, units)
+        other = read_api_files(comparison_files, rate_hz, units) if comparison_files else None
+        answer = loader.assistant().ask(question, ecg, comparison=other)
+        names = ("text", "confidence", "model", "decoding", "seconds", "declined")
+        return {
+            **{name: getattr(answer, name) for name in names},
+            "answers": list(answer.answers), "ecg_names": list(answer.ecg_names),
+            "intended_use": INTENDED_USE,
+        }  # fmt: skip
+
+    def random_ecg_test(
+        files: list[gr.FileData],
+        question: str,
+        comparison_files: list[gr.FileData] | None = None,
+        rate_hz: float | None = None,
+        units: str | None = None,
+    ) -> dict:
+        """Ask the same question with other ECGs: does the answer depend on this one?"""
+        ecg = read_api_files(files, rate_hz, units)
+        other = read_api_files(comparison_files, rate_hz, units) if comparison_files else None
+        result = loader.assistant().random_ecg_test(
+            question, ecg, comparison=other, others=random_patients(gallery, ecg, other)
+        )
+        rows = [
+            {"ecg": row.ecg, "answer": row.answer, "log_prob_change": row.log_prob_change}
+            for row in result.rows
+        ]
+        return {"rows": rows, "verdict": result.verdict, "depends": result.depends}
+
+    for name, endpoint, limits in (
+        ("read", read, FREE),
+        ("measure", measure_files, FREE),
+        ("ask", ask, MODEL_QUEUE),
+        ("random_ecg_test", random_ecg_test, MODEL_QUEUE),
+    ):
+        gr.api(in_plain_words(endpoint, on_page=False), api_name=name, **limits)
+
+
+def launch_settings() -> dict:
+    """How the page is served: locally, nothing shared, nothing recorded, nothing from outside."""
+    system = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
+    return {
+        "share": False, "show_error": False, "max_file_size": "64mb", "run_history": False,
+        "enable_monitoring": False, "mcp_server": False, "ssr_mode": False, "pwa": False,
+        "footer_links": [], "inbrowser": False, "css_paths": [STYLE],
+        "theme": gr.themes.Base(
+            primary_hue="blue", neutral_hue="slate", radius_size="sm", spacing_size="sm",
+            font=system, font_mono=("ui-monospace", "DejaVu Sans Mono", "monospace"),
+        ),
+    }  # fmt: skip
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Serve the page until it is stopped."""
+    parser = argparse.ArgumentParser(description="Read, compare and ask about ECGs in the browser.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument("--port", type=int, default=7860, help="port to listen on")
+    parser.add_argument("--gallery", type=Path, help="folder with recordings of your own")
+    parser.add_argument(
+        "--checkpoint", help="folder of a trained model, instead of the bundled one"
+    )
+    parser.add_argument("--llm", help="path or hub id of the base language model")
+    args = parser.parse_args(argv)
+    try:
+        gallery = Gallery(args.gallery)
+    except EcgFileError as error:
+        parser.error(str(error))
+
+    def load(progress: Callable) -> EcgAssistant:
+        return EcgAssistant.load(checkpoint=args.checkpoint, llm=args.llm, progress=progress)
+
+    page = build(load, gallery)
+    print(f"Accepted files: {', '.join(supported_suffixes())}")
+    page.queue(max_size=64).launch(
+        server_name=args.host, server_port=args.port, **launch_settings()
+    )
+
+
+if __name__ == "__main__":
+    main()

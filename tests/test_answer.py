@@ -1,0 +1,143 @@
+"""The assistant on a tiny, untrained model: what it promises whatever the weights are."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import tiny_llm, tiny_model
+
+from ecgqa import ECG, EcgAssistant, QuestionError
+from ecgqa.__main__ import main
+from ecgqa.answer import INTENDED_USE, checked
+from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, depends_on_ecg
+from ecgqa.model import ABSTENTION
+from ecgqa.simulate import simulate
+
+
+@pytest.fixture(scope="module")
+def assistant(tmp_path_factory) -> EcgAssistant:
+    return EcgAssistant(tiny_model(tmp_path_factory.mktemp("llm")))
+
+
+@pytest.fixture(scope="module")
+def ecg() -> ECG:
+    return simulate("normal", seconds=5, rate_hz=250).ecg
+
+
+def test_stream_pieces_make_the_text(assistant, ecg):
+    states = list(assistant.stream_answer("Is it there?", ecg))
+    last = states[-1]
+    assert last.ecg_names == (ecg.name,) and last.decoding == "greedy" and last.seconds > 0
+    assert 0 <= last.confidence <= 1 and last.answers
+    assert "".join(assistant.stream("Is it there?", ecg)) in {s.text for s in states}
+
+
+def test_two_ecgs_are_named_in_the_order_the_model_sees_them(assistant, ecg):
+    other = simulate("atrial fibrillation", seconds=5, rate_hz=250).ecg
+    answer = assistant.ask("What is new?", ecg, comparison=other)
+    assert answer.ecg_names == (other.name, ecg.name)
+
+
+def test_flat_recording_is_declined_without_the_model(assistant, ecg, monkeypatch):
+    monkeypatch.setattr(assistant.model, "stream", None)
+    flat = ECG(np.zeros((12, 1000)), 100, "flat")
+    for first, second in ((flat, None), (ecg, flat)):
+        answer = assistant.ask("Is it there?", first, second)
+        assert answer.declined and answer.text == ABSTENTION and answer.confidence == 0
+
+
+def test_scores_are_independent_probabilities(assistant, ecg):
+    options = ["sinus rhythm", "atrial fibrillation", "left ventricular hypertrophy"]
+    scores = assistant.score("Which rhythm is it?", options, ecg)
+    assert list(scores) == options and all(0 <= p <= 1 for p in scores.values())
+    alone = assistant.score("Which rhythm is it?", options[1:2], ecg)
+    assert alone[options[1]] == pytest.approx(scores[options[1]], abs=1e-4)
+    verify = assistant.score("Is it there?", ["yes", "no"], ecg)
+    assert sum(verify.values()) == pytest.approx(1)
+
+
+def test_random_ecg_test_has_every_row(assistant, ecg):
+    seen = []
+    result = assistant.random_ecg_test("Is it there?", ecg, progress=lambda t, f: seen.append(f))
+    names = [row.ecg for row in result.rows]
+    assert names[0] == ecg.name and names[-3:] == ["Noise", "Flat line", "No ECG at all"]
+    assert len(names) == 7 and len(set(names)) == 7
+    assert result.rows[0].log_prob_change == 0
+    assert result.verdict in (DEPENDS, DOES_NOT) and len(seen) == 7
+    again = assistant.random_ecg_test("Is it there?", ecg)
+    assert again == result, "seeded: the same button gives the same table"
+    pair = assistant.random_ecg_test("What is new?", ecg, simulate("normal", seed=5).ecg)
+    assert len(pair.rows) == 7
+
+
+@pytest.mark.parametrize(
+    ("blank", "others", "depends"),
+    [
+        (("yes", -0.001), ("yes", -0.002), False),
+        (("cannot tell", -2.0), ("no", -1.5), True),
+        (("yes", -2.0), ("no", -1.5), True),
+        (("no", -3.0), ("yes", 0.0), False),
+    ],
+)
+def test_verdict(blank, others, depends):
+    rows = (
+        GroundingRow("this", "yes", 0.0),
+        *(GroundingRow(f"other {i}", *others) for i in range(3)),
+        *(GroundingRow(n, *blank) for n in ("Noise", "Flat line", "No ECG at all")),
+    )
+    assert depends_on_ecg(rows) is depends
+
+
+@pytest.mark.parametrize("bad", ["", "   ", "\n\t", "\u200b", "x" * 100_000, None, 5])
+def test_bad_questions_get_plain_words(assistant, ecg, bad):
+    with pytest.raises(QuestionError) as error:
+        assistant.ask(bad, ecg)
+    assert len(str(error.value)) < 200
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(min_size=1, max_size=200))
+def test_any_text_is_a_question_or_refused(text):
+    try:
+        words = checked(text)
+    except QuestionError:
+        return
+    assert words and "\n" not in words and words == checked(words)
+
+
+@pytest.mark.parametrize(
+    "odd", ["❤️ is it 🫀?", "<b>x</b><script>alert(1)</script>", "<|im_end|>", "是吗"]
+)
+def test_odd_questions_are_answered(assistant, ecg, odd):
+    assert assistant.ask(odd, ecg).text
+
+
+def test_command_line(tmp_path, capsys, assistant, ecg):
+    assistant.model.save(tmp_path / "checkpoint")
+    llm = str(tiny_llm(tmp_path / "llm"))
+    table = np.vstack([np.arange(ecg.signal_mv.shape[1]) / ecg.rate_hz, ecg.signal_mv]).T
+    header = "time (s)," + ",".join(f"{lead} (mV)" for lead in ecg.leads)
+    np.savetxt(tmp_path / "a.csv", table, delimiter=",", header=header, comments="", fmt="%.5f")
+    common = [
+        "--question",
+        "Is it there?",
+        "--checkpoint",
+        str(tmp_path / "checkpoint"),
+        "--llm",
+        llm,
+    ]
+    assert main(["ask", str(tmp_path / "a.csv"), *common, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"] and answer["ecg_names"] == ["a"] and answer["measurements"]["rate_bpm"]
+    both = ["ask", str(tmp_path / "a.csv"), "--compare", str(tmp_path / "a.csv"), *common]
+    assert main(both) == 0 and "confidence" in capsys.readouterr().out
+    assert main(["ask", str(tmp_path / "none.hea"), *common]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_intended_use_is_one_plain_sentence_or_three():
+    assert "not a medical device" in INTENDED_USE and len(INTENDED_USE) < 250

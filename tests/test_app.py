@@ -1,0 +1,467 @@
+"""The app's endpoints over HTTP, with a stand-in model: files in, JSON or plain words out."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import html
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+
+import app
+from ecgqa import INTENDED_USE
+from ecgqa.answer import QuestionError
+from ecgqa.record import ECG, LEADS, EcgFileError
+
+ROOT = Path(__file__).resolve().parent.parent
+RATE_HZ = 500
+
+
+# ------------------------------------------------------------------------------ stand-ins
+
+
+def beats_mv(seconds: float = 10.0, rr_s: float = 0.8, rate_hz: float = RATE_HZ) -> np.ndarray:
+    """[12, n] mV: P, QRS and T as bell shapes, `rr_s` apart; limb leads obey Einthoven."""
+    t = np.arange(round(seconds * rate_hz)) / rate_hz
+    phase = (t % rr_s) - 0.3
+    bell = lambda centre, width, high: high * np.exp(-(((phase - centre) / width) ** 2))  # noqa: E731
+    beat = bell(-0.16, 0.025, 0.12) + bell(0, 0.012, 1.2) - bell(0.03, 0.012, 0.3)
+    beat = beat + bell(0.25, 0.05, 0.3)
+    one, two = 0.6 * beat, beat
+    limb = [one, two, two - one, -(one + two) / 2, one - two / 2, two - one / 2]
+    return np.stack([*limb, *(beat * weight for weight in (-0.4, 0.3, 0.8, 1.2, 1.1, 0.9))])
+
+
+EVIL_NAME = '<img src=x onerror="window.hacked=1">${window.hacked=1}`{{this}}` *b* [a](http://a.b)'
+
+
+class FakeGallery:
+    """Four recordings of known shape; one of them is named by an attacker."""
+
+    def __init__(self):
+        eleven_mv = beats_mv()
+        eleven_mv[LEADS.index("V3")] = np.nan
+        self._ecgs = {
+            "steady 75": ECG(beats_mv(), RATE_HZ, "steady 75", "a" * 64),
+            "fast 100": ECG(beats_mv(rr_s=0.6), RATE_HZ, "fast 100", "b" * 64),
+            "V3 missing": ECG(eleven_mv, RATE_HZ, "V3 missing", "c" * 64),
+            "one minute": ECG(beats_mv(60), RATE_HZ, "one minute", "d" * 64),
+            EVIL_NAME: ECG(beats_mv(), RATE_HZ, EVIL_NAME, "e" * 64),
+        }
+
+    def names(self):
+        return list(self._ecgs)
+
+    def open(self, name):
+        return self._ecgs[name]
+
+    def description(self, name):
+        return name
+
+    def random_other(self, exclude_sha256, count, seed):
+        others = [item for item in self._ecgs.items() if item[1].sha256 not in exclude_sha256]
+        return others[:count]
+
+
+@dataclasses.dataclass(frozen=True)
+class FakeAnswer:
+    text: str
+    ecg_names: tuple[str, ...]
+    answers: tuple[str, ...] = ("yes",)
+    confidence: float = 0.82
+    model: str = "stand-in 1.0"
+    decoding: str = "greedy"
+    seconds: float = 0.1
+    declined: bool = False
+
+
+class FakeAssistant:
+    """Answers with what it was given, so that a test can see which ECGs arrived."""
+
+    def __init__(self, step: threading.Event | None = None):
+        self.step = step  # where given, each word waits for it: a test can look in between
+
+    def _check(self, question):
+        if not question.strip():
+            raise QuestionError("Please type a question.")
+        if len(question) > 2000:
+            raise QuestionError("The question is longer than 2000 characters: please shorten it.")
+
+    def _answer(self, text, ecg, comparison):
+        return FakeAnswer(text, tuple(one.name for one in (comparison, ecg) if one is not None))
+
+    def ask(self, question, ecg, comparison=None):
+        self._check(question)
+        if "break" in question:
+            raise RuntimeError("secret inner detail")
+        return self._answer(f"asked: {question}", ecg, comparison)
+
+    def stream_answer(self, question, ecg, comparison=None):
+        self.ask(question, ecg, comparison)
+        text = ""
+        for word in ("yes,", "this", "is", "an", "answer", EVIL_NAME):
+            if self.step is not None:
+                self.step.wait(20)
+                self.step.clear()
+            text = f"{text} {word}".strip()
+            yield self._answer(text, ecg, comparison)
+
+    def random_ecg_test(self, question, ecg, comparison=None, others=(), progress=None):
+        self._check(question)
+        names = [("This ECG", 0.0), *((f"Random patient: {name}", -1.84) for name, _ in others)]
+        names += [("Noise", -2.9), ("Flat line", -3.1), ("No ECG", -2.2)]
+        rows = []
+        for index, (name, change) in enumerate(names):
+            if progress is not None:
+                progress(f"Asking with {name}", index / len(names))
+            rows.append(SimpleNamespace(ecg=name, answer="yes", log_prob_change=change))
+        return SimpleNamespace(rows=rows, verdict="It depends on this ECG.", depends=True)
+
+
+@contextlib.contextmanager
+def served(assistant_factory=lambda progress: FakeAssistant(), gallery=None):
+    """The page at a local address, as `python app.py` would serve it."""
+    page = app.build(assistant_factory, gallery or FakeGallery())
+    try:
+        _, url, _ = page.queue(max_size=64).launch(
+            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **app.launch_settings()
+        )
+        yield url
+    finally:
+        page.close(verbose=False)
+
+
+# ------------------------------------------------------------------------------ files
+
+
+def write_wfdb(folder: Path, name: str, signal_mv: np.ndarray, leads=LEADS, rate_hz=RATE_HZ):
+    """A WFDB record, written by hand: header and 16-bit data at 1000 steps per mV."""
+    samples = np.rint(signal_mv * 1000).astype("<i2")
+    lines = [f"{name} {len(leads)} {rate_hz:g} {samples.shape[1]}"]
+    lines += [f"{name}.dat 16 1000/mV 16 0 0 0 0 {lead}" for lead in leads]
+    header, data = folder / f"{name}.hea", folder / f"{name}.dat"
+    header.write_text("\n".join(lines) + "\n")
+    data.write_bytes(samples.T.tobytes())
+    return [header, data]
+
+
+def sent(paths):
+    return [handle_file(path) for path in paths]
+
+
+@pytest.fixture(scope="module")
+def client():
+    with served() as url:
+        yield Client(url, verbose=False)
+
+
+@pytest.fixture
+def pair(tmp_path):
+    return write_wfdb(tmp_path, "steady", beats_mv())
+
+
+# ------------------------------------------------------------------------------ what works
+
+
+def test_only_the_four_documented_endpoints_are_open(client):
+    endpoints = client.view_api(return_format="dict")["named_endpoints"]
+    assert set(endpoints) == {"/read", "/measure", "/ask", "/random_ecg_test"}
+    assert not client.view_api(return_format="dict")["unnamed_endpoints"]
+
+
+def test_read_tells_what_the_file_holds(client, pair):
+    found = client.predict(files=sent(pair), api_name="/read")
+    assert (found["name"], found["rate_hz"], found["seconds"]) == ("steady", 500, 10)
+    assert found["missing_leads"] == [] and len(found["sha256"]) == 64
+    assert found["quality"]["readable"] and found["quality"]["leads"] == {}
+
+
+def test_measure_of_one_and_of_two(client, tmp_path, pair):
+    faster = write_wfdb(tmp_path, "faster", beats_mv(rr_s=0.6))
+    found = client.predict(sent(pair), sent(faster), api_name="/measure")
+    assert found["ecg"]["rate_bpm"] == pytest.approx(75, abs=1)
+    assert found["comparison"]["rate_bpm"] == pytest.approx(100, abs=1)
+    assert set(found["ecg"]["qtc_ms"]) <= {"Bazett", "Fridericia"}
+    alone = client.predict(sent(write_wfdb(tmp_path, "alone", beats_mv())), api_name="/measure")
+    assert set(alone) == {"ecg"}
+
+
+def test_ask_names_the_ecgs_in_order(client, tmp_path, pair):
+    other = write_wfdb(tmp_path, "other", beats_mv(rr_s=1.0))
+    answer = client.predict(sent(pair), "Is it regular?", sent(other), api_name="/ask")
+    assert answer["text"] == "asked: Is it regular?"
+    assert answer["ecg_names"] == ["other", "steady"]  # the comparison is the earlier one
+    assert answer["confidence"] == 0.82 and answer["intended_use"] == INTENDED_USE
+
+
+def test_random_ecg_test_gives_rows_and_a_verdict(client, pair):
+    result = client.predict(sent(pair), "Is it regular?", api_name="/random_ecg_test")
+    assert result["rows"][0]["ecg"] == "This ECG"
+    assert len(result["rows"]) == 7 and result["depends"] is True and result["verdict"]
+
+
+def test_text_without_rate_and_unit_is_read_once_both_are_said(client, tmp_path):
+    path = tmp_path / "columns.csv"
+    rows = [",".join(LEADS), *(",".join(f"{v:.0f}" for v in row) for row in beats_mv().T * 1000)]
+    path.write_text("\n".join(rows) + "\n")
+    with pytest.raises(AppError, match="rate"):
+        client.predict(sent([path]), api_name="/read")
+    found = client.predict(sent([path]), 500, "uV", api_name="/read")
+    assert (found["rate_hz"], found["seconds"]) == (500, 10)
+
+
+def test_uploads_are_deleted_right_after_reading(client, tmp_path):
+    pair = write_wfdb(tmp_path, "private_record", beats_mv())
+    client.predict(files=sent(pair), api_name="/read")
+    left = list(Path(app.gr.utils.get_upload_folder()).rglob("private_record*"))
+    assert left == []
+
+
+def test_two_clients_at_once_each_get_their_own_ecg(client, tmp_path):
+    jobs = []
+    for index in range(6):
+        folder = tmp_path / str(index)
+        folder.mkdir()
+        files = write_wfdb(folder, f"patient{index}", beats_mv(rr_s=0.6 + 0.1 * index))
+        jobs.append((index, client.submit(sent(files), f"q{index}", api_name="/ask")))
+    for index, job in jobs:
+        answer = job.result(timeout=60)
+        assert answer["ecg_names"] == [f"patient{index}"] and answer["text"] == f"asked: q{index}"
+
+
+# ------------------------------------------------------------------------------ what does not
+
+
+def bad_files(folder: Path, case: str) -> list[Path]:
+    """Files that cannot be read, one set per case of the acceptance list."""
+    if case == "empty file":
+        path = folder / "empty.csv"
+        path.write_bytes(b"")
+        return [path]
+    if case == "text renamed .dat":
+        header, data = write_wfdb(folder, "letter", beats_mv())
+        data.write_text("Dear colleague, thank you for referring this patient.\n")
+        return [header, data]
+    if case == "header without its data":
+        return write_wfdb(folder, "alone", beats_mv())[:1]
+    if case == "header of 10^9 samples":
+        header, data = write_wfdb(folder, "huge", beats_mv())
+        header.write_text(header.read_text().replace(" 5000\n", " 1000000000\n", 1))
+        return [header, data]
+    if case == "half a second":
+        return write_wfdb(folder, "short", beats_mv(0.5))
+    if case == "no value at all":
+        path = folder / "nothing.csv"
+        path.write_text(",".join(LEADS) + "\n" + ("nan," * 11 + "nan\n") * 5000)
+        return [path]
+    if case == "a picture":
+        path = folder / "scan.png"
+        path.write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(2000))
+        return [path]
+    if case == "emoji and HTML in the name":
+        path = folder / "🫀<b onclick=alert(1)>.hea"
+        path.write_text("not a header")
+        return [path]
+    raise AssertionError(case)
+
+
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("empty file", "empty"),
+        ("text renamed .dat", "letter"),
+        ("header without its data", r"alone\.dat"),
+        ("header of 10^9 samples", "huge"),
+        ("half a second", "0.5 s"),
+        ("no value at all", None),
+        ("a picture", "scan"),
+        ("emoji and HTML in the name", None),
+    ],
+)
+def test_bad_files_get_plain_words_and_the_server_lives(client, tmp_path, pair, case, words):
+    with pytest.raises(AppError, match=words) as caught:
+        client.predict(
+            sent(bad_files(tmp_path, case)),
+            rate_hz=500,
+            units="mV",
+            api_name="/read",
+        )
+    message = str(caught.value)
+    assert len(message) > 20 and "Traceback" not in message and "Sorry" not in message
+    assert client.predict(sent(pair), api_name="/read")["name"] == "steady"
+
+
+def test_odd_but_usable_recordings_are_read(client, tmp_path):
+    one_lead = write_wfdb(tmp_path, "one", beats_mv()[1:2], leads=["II"])
+    found = client.predict(sent(one_lead), api_name="/read")
+    assert "V1" in found["missing_leads"] and "II" not in found["missing_leads"]
+    day = write_wfdb(tmp_path, "day", np.tile(beats_mv(60, rate_hz=100)[1:2], 1440), ["II"], 100)
+    found = client.predict(sent(day), api_name="/read")
+    assert found["seconds"] <= 600 and found["notes"]
+
+
+@pytest.mark.parametrize(
+    ("question", "words"), [("", "type"), (" \n ", "type"), ("a" * 100_000, "2000")]
+)
+def test_bad_questions_get_plain_words(client, pair, question, words):
+    with pytest.raises(AppError, match=words):
+        client.predict(sent(pair), question, api_name="/ask")
+
+
+@pytest.mark.parametrize("question", ["🫀 ok?", "<script>alert(1)</script>", "${1+1} {{x}} `"])
+def test_odd_questions_are_only_text(client, pair, question):
+    assert client.predict(sent(pair), question, api_name="/ask")["text"] == f"asked: {question}"
+
+
+def test_a_bug_becomes_an_apology_with_a_log_id_and_no_detail(client, pair, capfd):
+    with pytest.raises(AppError, match=r"Sorry.*log has it as [0-9a-f]{8}") as caught:
+        client.predict(sent(pair), "break", api_name="/ask")
+    assert "secret" not in str(caught.value)
+    log_id = str(caught.value).split()[-1].strip(".'")
+    assert log_id in capfd.readouterr().err
+
+
+def test_a_path_on_the_server_is_not_a_file_of_the_user(client, tmp_path):
+    """Neither a bare path nor one dressed up as an upload opens a file that was not uploaded."""
+    secret = write_wfdb(tmp_path, "secret", beats_mv())
+    for given in ([str(path) for path in secret], [{"path": str(path)} for path in secret], None):
+        with pytest.raises(AppError) as caught:
+            client.predict(given, api_name="/read")
+        assert "rate_hz" not in str(caught.value)
+    assert all(path.exists() for path in secret)
+
+
+# ------------------------------------------------------------------------------ words and numbers
+
+
+def test_text_from_users_cannot_become_markup():
+    shown = app.as_text(EVIL_NAME)
+    assert html.unescape(shown) == EVIL_NAME
+    assert not set("<>$`{}*[]()_!|\\\"'") & set(shown)
+
+
+def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknown():
+    numbers = {"qtc_ms": {}, "rr_ms": None, "rr_spread_ms": None, "p_ms": None, "pr_ms": None}
+    numbers |= {"qt_ms": None, "p_axis_deg": None, "t_axis_deg": None}
+    first = SimpleNamespace(rate_bpm=82.4, qrs_ms=90.0, qrs_axis_deg=-170.0, **numbers)
+    second = SimpleNamespace(rate_bpm=75.0, qrs_ms=None, qrs_axis_deg=170.0, **numbers)
+    table = app.measurement_html(first, second)
+    assert "algorithm, not the language model" in table
+    assert "<td>Heart rate (per min)</td><td>82</td><td>75</td><td>+7</td>" in table
+    assert "<td>QRS duration (ms)</td><td>90</td><td>–</td><td>–</td>" in table
+    assert "<td>QRS axis (°)</td><td>−170</td><td>170</td><td>+20</td>" in table
+
+
+def test_known_errors_keep_their_words_and_markup_in_them_is_escaped():
+    def fails():
+        raise EcgFileError("This header names <b>.dat, but that file was not uploaded.")
+
+    with pytest.raises(app.gr.Error) as caught:
+        app.in_plain_words(fails)()
+    assert caught.value.message == (
+        "This header names &lt;b&gt;.dat, but that file was not uploaded."
+    )
+
+
+def test_a_model_that_cannot_load_says_why(tmp_path):
+    def broken(progress):
+        raise app.ModelError("The folder holds no model.")
+
+    with served(broken) as url:
+        client = Client(url, verbose=False)
+        with pytest.raises(AppError, match="The folder holds no model"):
+            client.predict(sent(write_wfdb(tmp_path, "a", beats_mv())), "q?", api_name="/ask")
+        found = client.predict(sent(write_wfdb(tmp_path, "b", beats_mv())), api_name="/read")
+        assert found["name"] == "b"
+
+
+# ------------------------------------------------------------------------------ the real thing
+
+WATCHED = """
+import sys
+log = open(sys.argv.pop(1), "a", buffering=1)
+HERE = ("127.0.0.1", "localhost", "::1", "0.0.0.0", "::")
+
+def watch(event, args):
+    if event in ("socket.getaddrinfo", "socket.gethostbyname"):
+        host = args[0]
+    elif event in ("socket.connect", "socket.sendto") and isinstance(args[1], tuple):
+        host = args[1][0]
+    else:
+        return
+    host = host.decode() if isinstance(host, bytes) else host
+    if host is not None and host not in HERE:
+        log.write(f"{event} {host}\\n")
+
+sys.addaudithook(watch)
+import app
+app.main(sys.argv[1:])
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def served_as_command(tmp_path, *arguments):
+    """`python app.py` in a process of its own, every look-up outside this machine written down."""
+    port, attempts = free_port(), tmp_path / "attempts.txt"
+    attempts.touch()
+    command = [sys.executable, "-c", WATCHED, str(attempts), "--port", str(port), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with (tmp_path / "server.log").open("w") as log:
+        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    try:
+        for _ in range(600):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert server.poll() is None, (tmp_path / "server.log").read_text()
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}/", attempts
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def test_nothing_is_looked_up_outside_while_serving(tmp_path, pair):
+    """The audit hook sees the sockets of every library; the model folder is empty on purpose."""
+    no_model = tmp_path / "no-model"
+    no_model.mkdir()
+    with served_as_command(tmp_path, "--checkpoint", str(no_model)) as (url, attempts):
+        client = Client(url, verbose=False)
+        assert client.predict(sent(pair), api_name="/read")["name"] == "steady"
+        again = write_wfdb(tmp_path, "again", beats_mv())
+        assert client.predict(sent(again), api_name="/measure")["ecg"]["rate_bpm"]
+    assert attempts.read_text() == ""
+
+
+@pytest.mark.skipif(
+    not (ROOT / "assets" / "checkpoint").exists(), reason="there is no trained checkpoint yet"
+)
+def test_the_trained_model_answers_end_to_end(tmp_path, pair):
+    with served_as_command(tmp_path) as (url, _):
+        client = Client(url, verbose=False)
+        answer = client.predict(
+            sent(pair), "Does this ECG show atrial fibrillation?", api_name="/ask"
+        )
+        assert answer["text"] and 0 <= answer["confidence"] <= 1
+        assert answer["ecg_names"] == ["steady"]
+        again = write_wfdb(tmp_path, "again", beats_mv())
+        result = client.predict(
+            sent(again), "Does this ECG show atrial fibrillation?", api_name="/random_ecg_test"
+        )
+        assert len(result["rows"]) >= 6 and result["verdict"]

@@ -1,0 +1,516 @@
+"""The page in a real Chromium, one test per requirement of the screen (P1 to P13)."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from test_app import EVIL_NAME, FakeAssistant, beats_mv, served, write_wfdb
+
+from ecgqa import INTENDED_USE
+from ecgqa.record import LEADS
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+
+STRIPS, BEATS = "#paper canvas.ecg-canvas", "#beats canvas.ecg-canvas"
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="module")
+def url():
+    with served() as address:
+        yield address
+
+
+@contextlib.contextmanager
+def visit(browser, url, width=1280, ratio=1, **settings):
+    """A page that may talk to this machine only; any other request or console error fails."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 900}, device_scale_factor=ratio, **settings
+    )
+    page = context.new_page()
+    page.set_default_timeout(10_000)
+    outside, complaints = [], []
+
+    def guard(route):
+        address = route.request.url
+        if address.startswith((url, "data:", "blob:")):
+            route.continue_()
+        else:
+            outside.append(address)
+            route.abort()
+
+    page.route("**/*", guard)
+    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(url)
+    page.wait_for_selector(f"{STRIPS}[data-geometry]")
+    try:
+        yield page
+        assert outside == [], "the page asked for something outside this machine"
+        assert complaints == [], "errors on the browser's console"
+    finally:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def desk(browser, url):
+    with visit(browser, url) as page:
+        page.locator("#status").get_by_text("Model ready").wait_for()
+        yield page
+
+
+@pytest.fixture
+def page(desk):
+    """The page of a desk computer as it opens: loading it anew for each test takes seconds."""
+    for name, value in (
+        ("layout", "3x4"), ("speed", "25"), ("gain", "10"), ("rhythm", "II"), ("compare", "auto"),
+    ):  # fmt: skip
+        desk.evaluate(
+            """([name, value]) => { const s = document.querySelector(`#paper select[name=${name}]`);
+            s.value = value; s.dispatchEvent(new Event("change")); }""",
+            [name, value],
+        )
+    for button in ("cabrera", "march"):
+        pressed = desk.locator(f"#paper button[name={button}]")
+        if pressed.get_attribute("aria-pressed") == "true":
+            pressed.click()
+    if desk.locator("#quality b").count() > 1:
+        pick(desk, "other", "None")
+        desk.locator("#quality b").nth(1).wait_for(state="detached")
+    if desk.locator("#quality b").inner_text() != "steady 75":
+        pick(desk, "this", "steady 75")
+    return desk
+
+
+def geometry(page, canvas=STRIPS, nth=0):
+    return json.loads(page.locator(canvas).nth(nth).get_attribute("data-geometry"))
+
+
+def pick(page, slot, name):
+    """Choose a recording of the gallery and wait until its quality line is there."""
+    page.click(f"#{slot}-pick input")
+    page.get_by_role("option", name=name, exact=True).click()
+    if name != "None":
+        page.locator("#quality b").nth(0 if slot == "this" else 1).get_by_text(name).wait_for()
+
+
+def choose(page, name, value, paper="#paper"):
+    page.locator(f"{paper} select[name={name}]").select_option(value)
+
+
+def drag(page, canvas, start, end):
+    box = page.locator(canvas).first.bounding_box()
+    page.mouse.move(box["x"] + start[0], box["y"] + start[1])
+    page.mouse.down()
+    page.mouse.move(box["x"] + (start[0] + end[0]) / 2, box["y"] + (start[1] + end[1]) / 2)
+    page.mouse.move(box["x"] + end[0], box["y"] + end[1])
+    page.mouse.up()
+
+
+def over_the_pulse(page):
+    """Drag the caliper from the pulse's lower left to its upper right corner; read ms and mV."""
+    page.locator(STRIPS).first.scroll_into_view_if_needed()
+    drawn = geometry(page)
+    px, pulse = drawn["pxPerMm"], drawn["pulses"][0]
+    end = (pulse["x"] + 0.2 * drawn["speed"] * px, pulse["y"] - drawn["gain"] * px)
+    drag(page, STRIPS, (pulse["x"], pulse["y"]), end)
+    readout = page.locator("#paper output")
+    return float(readout.get_attribute("data-ms")), float(readout.get_attribute("data-mv"))
+
+
+def ask(page, text):
+    """Ask; returns where the line under the new answer will stand."""
+    before = page.locator(".provenance").count()
+    page.fill("#question textarea", text)
+    page.click("#ask")
+    return page.locator(".provenance").nth(before)
+
+
+def lines_of(page, axis):
+    """Where the 5 mm lines cross one edge of the canvas, in device pixels, by their colour."""
+    script = """([selector, axis]) => {
+        const canvas = document.querySelector(selector);
+        const long = axis === "x" ? canvas.width : canvas.height;
+        const ctx = canvas.getContext("2d");
+        const strip = axis === "x"
+            ? ctx.getImageData(0, 2, long, 1).data : ctx.getImageData(2, 0, 1, long).data;
+        const found = [];
+        for (let i = 0; i < long; i += 1)
+            if (strip[4 * i] === 0xee && strip[4 * i + 1] === 0xba && strip[4 * i + 2] === 0xb6)
+                found.push(i);
+        return found;
+    }"""
+    found = page.evaluate(script, [STRIPS, axis])
+    return [line for line in found if line - 1 not in found]
+
+
+def ink_at(page, x, y, reach=1):
+    """True where the canvas is dark within `reach` CSS pixels of (x, y)."""
+    script = """([selector, x, y, reach]) => {
+        const canvas = document.querySelector(selector);
+        const r = canvas.width / canvas.getBoundingClientRect().width;
+        const wide = Math.ceil((2 * reach + 1) * r);
+        const data = canvas.getContext("2d").getImageData(
+            Math.round((x - reach) * r), Math.round((y - reach) * r), wide, wide).data;
+        for (let i = 0; i < data.length; i += 4) if (data[i] + data[i + 1] < 240) return true;
+        return false;
+    }"""
+    return page.evaluate(script, [STRIPS, x, y, reach])
+
+
+def highest_ink(page, x, top, bottom):
+    """The uppermost dark pixel within a pixel of x, between top and bottom (CSS pixels)."""
+    script = """([selector, x, top, bottom]) => {
+        const canvas = document.querySelector(selector);
+        const r = canvas.width / canvas.getBoundingClientRect().width;
+        const [wide, high] = [Math.ceil(3 * r), Math.ceil((bottom - top) * r)];
+        const data = canvas.getContext("2d").getImageData(
+            Math.round((x - 1) * r), Math.round(top * r), wide, high).data;
+        for (let i = 0; i < data.length; i += 4)
+            if (data[i] + data[i + 1] < 240) return top + Math.floor(i / 4 / wide) / r;
+        return bottom;
+    }"""
+    return page.evaluate(script, [STRIPS, x, top, bottom])
+
+
+# ------------------------------------------------------------------------------ P1 to P5: the paper
+
+
+def test_p1_and_p13_paper_before_the_model_and_progress_while_it_loads(browser):
+    may_load, told = threading.Event(), threading.Event()
+
+    def slow(progress):
+        progress("Reading the language model", 0.4)
+        told.set()
+        may_load.wait(60)
+        return FakeAssistant()
+
+    try:
+        with served(slow) as url, visit(browser, url) as page:
+            told.wait(20)
+            page.locator("#status").get_by_text("Reading the language model").wait_for()
+            assert page.locator("#status progress").get_attribute("value") == "0.400"
+            pick(page, "this", "fast 100")
+            page.locator("table.measured td").get_by_text("100", exact=True).first.wait_for()
+            ask(page, "Is it regular?")
+            page.locator("#answers").get_by_text("Waiting for the model").wait_for()
+            may_load.set()
+            page.locator("#answers").get_by_text("yes, this is an answer").wait_for()
+            page.locator("#status").get_by_text("Model ready").wait_for()
+    finally:
+        may_load.set()
+
+
+def sharp_boxes_of_equal_size(page, ratio):
+    drawn = geometry(page)
+    box = 5 * drawn["pxPerMm"] * ratio
+    assert box == pytest.approx(round(box)) and drawn["fineGrid"]
+    for axis in ("x", "y"):
+        whole = lines_of(page, axis)[1:]  # the edge of the canvas cuts the first line
+        assert len(whole) > 15 and set(np.diff(whole)) == {round(box)}
+
+
+def test_p2_one_scale_for_both_axes_and_sharp_boxes_of_equal_size(page):
+    sharp_boxes_of_equal_size(page, 1)
+    pick(page, "other", "fast 100")
+    page.locator(STRIPS).nth(1).wait_for()
+    small = geometry(page)
+    assert small["pxPerMm"] < 3 and not small["fineGrid"]
+
+
+def test_p3_layouts_have_consecutive_columns_and_a_pulse_in_every_row(page):
+    for layout, rows, columns in (("3x4", 4, 4), ("6x2", 6, 2), ("12x1", 12, 1)):
+        choose(page, "layout", layout)
+        drawn = geometry(page)
+        assert drawn["layout"] == layout and len(drawn["pulses"]) == rows
+        strips = {strip["lead"]: strip for strip in drawn["strips"][:12]}
+        assert set(strips) == set(LEADS)
+        starts = sorted({strip["start_s"] for strip in strips.values()})
+        assert starts == [column * 10 / columns for column in range(columns)]
+        for strip in strips.values():
+            expected = min(s["x"] for s in strips.values()) + (
+                strip["start_s"] * 25 * drawn["pxPerMm"]
+            )
+            assert strip["x"] == pytest.approx(expected)
+    choose(page, "layout", "3x4")
+    choose(page, "rhythm", "V1")
+    assert geometry(page)["strips"][12]["lead"] == "V1"
+    page.click("#paper button[name=cabrera]")
+    order = [strip["lead"] for strip in geometry(page)["strips"][:6]]
+    assert order == ["aVL", "I", "-aVR", "II", "aVF", "III"]
+
+
+def test_p3_every_beat_is_drawn_where_its_time_and_voltage_say(page):
+    """R of lead II stands at 0.3, 1.1, ... s: its tip is at that millimetre, within 0.3 mm."""
+    choose(page, "layout", "6x2")
+    for gain in ("5", "10"):
+        choose(page, "gain", gain)
+        drawn = geometry(page)
+        px = drawn["pxPerMm"]
+        strip = next(strip for strip in drawn["strips"] if strip["lead"] == "II")
+        high_mm = float(beats_mv()[1].max()) * drawn["gain"]
+        for beat in range(6):
+            x = strip["x"] + (0.3 + 0.8 * beat) * drawn["speed"] * px
+            tip = highest_ink(page, x, strip["y"] - (high_mm + 3) * px, strip["y"])
+            assert (strip["y"] - tip) / px == pytest.approx(high_mm, abs=0.3)
+
+
+def test_p3_a_missing_lead_is_an_empty_labelled_row(page):
+    pick(page, "this", "V3 missing")
+    drawn = geometry(page)
+    strips = {strip["lead"]: strip for strip in drawn["strips"]}
+    full = [
+        sum(
+            ink_at(page, strips[lead]["x"] + mm * drawn["pxPerMm"], strips[lead]["y"], 2)
+            for mm in range(10, 60, 5)
+        )
+        for lead in ("V2", "V3")
+    ]
+    assert full[0] >= 8 and full[1] == 0
+    page.locator("#quality").get_by_text("Missing: V3").wait_for()
+
+
+def test_p4_speed_and_gain_change_without_asking_the_server(page):
+    page.locator("#status").get_by_text("Model ready").wait_for()
+    page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
+    before = geometry(page)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    choose(page, "speed", "50")
+    choose(page, "gain", "20")
+    after = geometry(page)
+    assert (after["speed"], after["gain"]) == (50, 20)
+    assert after["pxPerMm"] == before["pxPerMm"]
+    assert after["off"] != [] and before["off"] == []
+    assert "neighbouring rows" in page.locator("#paper figcaption").inner_text()
+    assert asked == []
+
+
+def measure_the_pulse_everywhere(page):
+    for layout in ("3x4", "6x2", "12x1"):
+        choose(page, "layout", layout)
+        for speed in ("25", "50"):
+            for gain in ("5", "10", "20"):
+                choose(page, "speed", speed)
+                choose(page, "gain", gain)
+                ms, mv = over_the_pulse(page)
+                assert ms == pytest.approx(200, abs=4), (layout, speed, gain)
+                assert mv == pytest.approx(1.0, abs=0.03), (layout, speed, gain)
+
+
+def test_p5_caliper_over_the_calibration_pulse_reads_200_ms_and_1_mv(page):
+    measure_the_pulse_everywhere(page)
+
+
+def test_p2_and_p5_hold_on_a_screen_with_two_device_pixels_per_pixel(browser, url):
+    with visit(browser, url, ratio=2) as page:
+        sharp_boxes_of_equal_size(page, 2)
+        measure_the_pulse_everywhere(page)
+
+
+def test_p5_the_pulse_on_the_canvas_is_where_the_caliper_measures(page):
+    """The corners of the drawn pulse are dark pixels: geometry and drawing agree."""
+    drawn = geometry(page)
+    px = drawn["pxPerMm"]
+    for pulse in drawn["pulses"]:
+        top = pulse["y"] - drawn["gain"] * px
+        for x in (pulse["x"], pulse["x"] + 0.2 * drawn["speed"] * px):
+            assert ink_at(page, x, top) and ink_at(page, x, (top + pulse["y"]) / 2)
+            assert not ink_at(page, x, top - 2 * px)
+
+
+def test_p5_calipers_speak_march_and_clear_by_keyboard(page):
+    readout = page.locator("#paper output")
+    assert readout.get_attribute("aria-live") == "polite"
+    over_the_pulse(page)
+    assert readout.inner_text() == "200 ms · 300 per min · 1.00 mV"
+    page.locator("#paper canvas.ecg-caliper").focus()
+    page.keyboard.press("t")
+    assert "mV" not in readout.inner_text()
+    page.keyboard.press("m")
+    assert page.locator("#paper button[name=march]").get_attribute("aria-pressed") == "true"
+    page.keyboard.press("Escape")
+    assert readout.inner_text() == "Drag on the paper to measure"
+    for _ in range(4):
+        page.keyboard.press("Shift+ArrowRight")
+    assert readout.inner_text().startswith("800 ms · 75 per min")
+
+
+# ------------------------------------------------------------------------------ P6 to P9
+
+
+def test_p6_two_ecgs_side_by_side_stacked_and_overlaid(page):
+    pick(page, "other", "fast 100")
+    page.locator(STRIPS).nth(1).wait_for()
+    boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
+    choose(page, "compare", "stacked")
+    boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0]["x"] == boxes[1]["x"] and boxes[0]["y"] < boxes[1]["y"]
+    page.click("#median button")
+    page.wait_for_selector(f"{BEATS}[data-geometry]")
+    label = page.locator(BEATS).get_attribute("aria-label")
+    assert "steady 75 and fast 100" in label and "aligned on R" in label
+    assert len(geometry(page, BEATS)["strips"]) == 12
+    pick(page, "other", "None")
+    page.locator("#quality b").nth(1).wait_for(state="detached")
+    assert page.locator(STRIPS).count() == 1
+
+
+def test_p7_measurements_of_both_and_their_change(page):
+    pick(page, "other", "fast 100")
+    rate = page.locator("table.measured tr", has_text="Heart rate")
+    rate.get_by_text("−25").wait_for()
+    assert rate.locator("td").all_inner_texts()[1:] == ["75", "100", "−25"]
+    caption = page.locator("table.measured caption").inner_text()
+    assert caption == "Measurements (algorithm, not the language model)"
+
+
+def test_p8_quality_line_tells_length_rate_and_source(page):
+    line = page.locator("#quality .quality-line").inner_text()
+    for fact in ("steady 75", "10.0 s", "500 Hz", "I + III − II: 0.00 mV", "SHA-256 aaaaaaaaaaaa"):
+        assert fact in line
+    assert "no fault found" in line
+
+
+def test_p9_the_dependence_test_shows_its_table_and_a_verdict(page):
+    page.click("#depends")
+    page.locator("[data-testid=toast-body]").get_by_text("ask a question first").wait_for()
+    ask(page, "Is it regular?").wait_for()
+    page.click("#depends")
+    page.locator(".verdict").get_by_text("It depends on this ECG.").wait_for()
+    rows = page.locator("table.dependence tbody tr")
+    assert rows.count() == 7
+    assert rows.nth(0).locator("td").all_inner_texts() == ["This ECG", "yes", "0.00 (reference)"]
+    assert rows.nth(1).locator("td").nth(2).inner_text() == "−1.84"
+    assert page.locator(".asked").inner_text() == "Is it regular?"
+
+
+# ------------------------------------------------------------------------------ P10 to P12
+
+
+def test_p10_every_answer_names_ecgs_model_decoding_time_and_confidence(page):
+    pick(page, "other", "fast 100")
+    facts = ask(page, "What changed?").inner_text()
+    assert facts == (
+        "Confidence 82% · first ECG: fast 100 · second ECG: steady 75 · stand-in 1.0 · greedy"
+        " · 0.1 s"
+    )
+
+
+def test_p11_the_intended_use_is_on_the_page(page):
+    assert page.locator("#intended-use").inner_text() == INTENDED_USE
+
+
+def test_p12_a_header_alone_gets_plain_words_and_the_old_ecg_stays(page, tmp_path):
+    header, _ = write_wfdb(tmp_path, "demo", beats_mv())
+    page.set_input_files("#this-upload input[type=file]", header)
+    page.locator("[data-testid=toast-body]").get_by_text("demo.dat").wait_for()
+    assert "Traceback" not in page.content()
+    assert "steady 75" in page.locator("#quality").inner_text()
+
+
+# ------------------------------------------------------------------------------ the whole path
+
+
+def test_an_uploaded_pair_is_drawn_measured_and_answered(page, tmp_path):
+    page.set_input_files(
+        "#this-upload input[type=file]", write_wfdb(tmp_path, "mine", beats_mv(rr_s=1.0))
+    )
+    page.locator("#quality b").get_by_text("mine").wait_for()
+    assert "mine" in page.locator(STRIPS).get_attribute("aria-label")
+    page.locator("table.measured td").get_by_text("60", exact=True).first.wait_for()
+    assert "mine" in ask(page, "Is it slow?").inner_text()
+
+
+def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
+    path = tmp_path / "columns.csv"
+    rows = [",".join(LEADS), *(",".join(f"{v:.0f}" for v in row) for row in beats_mv().T * 1000)]
+    path.write_text("\n".join(rows) + "\n")
+    assert not page.locator("#this-rate").is_visible()
+    page.set_input_files("#this-upload input[type=file]", path)
+    page.fill("#this-rate input", "500")
+    page.fill("#this-units input", "uV")
+    page.keyboard.press("Enter")
+    page.click("#this-again")
+    page.locator("#quality b").get_by_text("columns").wait_for()
+    page.locator("#this-rate").wait_for(state="hidden")
+
+
+def test_answers_stream_and_can_be_stopped(browser):
+    step = threading.Event()
+    with served(lambda progress: FakeAssistant(step)) as url, visit(browser, url) as page:
+        ask(page, "Is it regular?")
+        answers = page.locator("#answers")
+        for so_far in ("yes,", "yes, this", "yes, this is"):
+            step.set()
+            answers.get_by_text(so_far, exact=True).wait_for()
+        page.click("#stop")
+        step.set()
+        assert page.locator(".provenance").count() == 0
+        assert "yes, this is" in answers.inner_text()
+
+
+def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
+    assert page.locator(".ecg-start").count() == 0
+    pick(page, "this", "one minute")
+    slider = page.locator(".ecg-start input")
+    slider.fill("20")
+    assert geometry(page)["strips"][0]["start_s"] == 20
+    assert "20 to 30 s of 60 s" in page.locator(".ecg-start").inner_text()
+
+
+def test_names_and_questions_are_text_and_never_run(page):
+    page.locator("#status").get_by_text("Model ready").wait_for()
+    pick(page, "this", EVIL_NAME)
+    assert EVIL_NAME in ask(page, EVIL_NAME).inner_text()
+    page.click("#depends")
+    page.locator(".asked").get_by_text(EVIL_NAME).wait_for()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("#answers").get_by_text(EVIL_NAME).count() >= 2
+    for part in ("#answers", "#quality", "#proof", "#paper"):
+        assert page.locator(f"{part} :is(img[src=x], a[href*='a.b'])").count() == 0
+
+
+def test_two_sessions_never_see_each_others_ecg(browser, url, tmp_path):
+    with visit(browser, url) as mine, visit(browser, url) as theirs:
+        files = write_wfdb(tmp_path, "mine_only", beats_mv(rr_s=1.0))
+        mine.set_input_files("#this-upload input[type=file]", files)
+        mine.locator("#quality b").get_by_text("mine_only").wait_for()
+        assert "steady 75" in ask(theirs, "Whose is it?").inner_text()
+        assert "mine_only" in ask(mine, "Whose is it?").inner_text()
+        assert "mine_only" not in theirs.content()
+
+
+def test_a_phone_scrolls_the_paper_and_not_the_page(browser, url):
+    with visit(browser, url, width=390) as page:
+        pick(page, "other", "fast 100")
+        page.locator(STRIPS).nth(1).wait_for()
+        assert geometry(page)["pxPerMm"] >= 3
+        boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
+        assert boxes[0]["y"] < boxes[1]["y"]
+        wide = page.evaluate("""() => [...document.querySelectorAll("main *")].filter((e) => {
+            const box = e.getBoundingClientRect();
+            return box.width && box.right > innerWidth + 1
+                && !e.closest(".ecg-scroller, .table-box");
+        }).map((e) => e.tagName + "#" + e.id)""")
+        assert wide == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        scroller = page.locator(".ecg-scroller").first
+        assert scroller.evaluate("e => e.scrollWidth > e.clientWidth")
