@@ -9,11 +9,13 @@ answered. The heads are trained in stage 1 and stay: their probabilities become 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from ecgqa.features import EcgFeatures
 
 N_LEADS = 12
 
@@ -38,16 +40,6 @@ class EncoderConfig:
             k: tuple(v) if isinstance(v, list) else v for k, v in values.items()
         }
         return cls(**fields)
-
-
-class EcgFeatures(NamedTuple):
-    """What the encoder says of a batch of ECGs. Everything later stages need; encode once."""
-
-    time: torch.Tensor  # [b, 32, width]
-    lead: torch.Tensor  # [b, 12, width]
-    pooled: torch.Tensor  # [b, width]
-    statement_logits: torch.Tensor  # [b, statements]
-    lead_logits: torch.Tensor  # [b, 12, lead_findings]
 
 
 class SqueezeExcite(nn.Module):

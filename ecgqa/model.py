@@ -21,7 +21,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from ecgqa.encoder import EcgEncoder, EcgFeatures, EncoderConfig
+from ecgqa.encoder import EcgEncoder, EncoderConfig
+from ecgqa.features import EcgFeatures
 from ecgqa.language import Language, ModelError, Progress, pad
 from ecgqa.projector import Projector, ProjectorConfig
 from ecgqa.record import LEADS

@@ -23,7 +23,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from ecgqa.encoder import EcgFeatures
+from ecgqa.features import EcgFeatures
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Projector(nn.Module):
             torch.randn(width) * 0.1
         )  # what a word that names nothing finds
         self.sharpness = nn.Parameter(torch.tensor(10.0))
-        self.value = nn.Sequential(nn.Linear(7, 64), nn.GELU(), nn.Linear(64, width))
+        self.value = nn.Sequential(nn.Linear(10, 64), nn.GELU(), nn.Linear(64, width))
         self.found = nn.Linear(width, width)
         self.time = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
         self.lead = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
@@ -149,8 +149,11 @@ class Projector(nn.Module):
         q = p if second is None else (second.statement_logits - self.statement_usual) / 3
         pair = torch.full_like(p, 0.0 if second is None else 1.0)
         chance = first.statement_logits.sigmoid()
+        # What became of it: resolved, new, kept, absent.
+        here, then = q.sigmoid(), p.sigmoid()
+        fate = [then * (1 - here), here * (1 - then), here * then, (1 - here) * (1 - then)]
         said = torch.stack(
-            [p, p.tanh(), chance, q * pair, q.tanh() * pair, (q - p) * pair, pair], dim=-1
+            [p, p.tanh(), chance, q * pair, (q - p) * pair, pair, *(f * pair for f in fate)], dim=-1
         )
         said = self.value(said)  # [b, statements, w]
         names = self.names()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -85,15 +86,15 @@ def test_log_probs_agree_with_the_stream_and_with_generate(model, signals):
         first = model.encode(signals[:1])
     steps = list(model.stream("is it there?", first, max_tokens=6))
     text, _ = steps[-1]
-    assert all(later.startswith(earlier) for (earlier, _), (later, _) in zip(steps, steps[1:]))
+    assert all(later.startswith(earlier) for (earlier, _), (later, _) in pairwise(steps))
     both = model.generate(
         ["is it there?", "a much longer question, is it?"], expand(first, 2), None, 6
     )
     assert both[0] == text
     total, count = model.answer_log_probs("is it there?", ["yes", "no way"], first)
-    ids = [model.language.ids(f" {a}") + [0] for a in ("yes", "no way")]
+    ids = [[*model.language.ids(f" {a}"), 0] for a in ("yes", "no way")]
     assert count.tolist() == [len(i) for i in ids]
-    embeds, mask, _, _ = model.prompt(["is it there?"], first)
+    embeds, _, _, _ = model.prompt(["is it there?"], first)
     for row, answer in enumerate(ids):
         want, here = 0.0, embeds
         for token in answer:
@@ -158,7 +159,7 @@ def test_wrong_or_missing_language_models_are_named_in_plain_words(model, tmp_pa
     with pytest.raises(ModelError, match="64"):
         EcgModel.load(tmp_path / "checkpoint", llm=str(wide))
     deep = tiny_llm(tmp_path / "shallow", layers=2)
-    with pytest.raises(ModelError, match="does not fit|damaged"):
+    with pytest.raises(ModelError, match="does not fit"):
         EcgModel.load(tmp_path / "checkpoint", llm=str(deep))
     with pytest.raises(ModelError, match="no trained model"):
         EcgModel.load(tmp_path)

@@ -28,6 +28,18 @@ from training.questions import NONE, TEMPLATES, Facts, Key, Question
 
 ARMS = ("erm", "balanced")
 FEWEST = 3  # ECGs that a cell needs before it is drawn from
+# Questions that name no finding are about these.
+ABOUT = {
+    "normal": ("normal ecg",),
+    "abnormal": ("normal ecg",),
+    "any_diagnostic": ("normal ecg",),
+    "any_diagnostic_certain": ("normal ecg",),
+    "any_rhythm": ("sinus rhythm",),
+    "any_form": ptbxl.GROUPS["form"],
+    "any_noise": ptbxl.GROUPS["noise"],
+    "any_noise_in_lead": ptbxl.GROUPS["noise"],
+    "any_extrasystole": ptbxl.GROUPS["extrasystole"],
+}
 Worder = Callable[[Key, random.Random], str]
 
 
@@ -76,17 +88,27 @@ class Sampler:
             t.id: questions.keys(t, facts, random.Random(seed + t.id)) for t in TEMPLATES.values()
         }
         self._cells: dict[tuple, np.ndarray] = {}
-        self._refused: dict[int, int] = defaultdict(int)
+        self._askable: list[int] | None = None
 
     def templates(self) -> list[int]:
-        """Templates for which there is something to ask."""
-        return [t for t, keys in self.keys.items() if keys]
+        """Templates for which the labels of these ECGs allow a question."""
+        if self._askable is None:
+            here = self.rng
+            self.rng = random.Random(0)
+            self._askable = [t for t, keys in self.keys.items() if keys and self._can_ask(t)]
+            self.rng = here
+        return self._askable
 
-    def draw(self, template_id: int | None = None) -> Draw:
-        """One question. Raises LookupError when a template's labels do not allow any."""
-        wanted = template_id
-        for _ in range(2000):
-            template_id = wanted or self.rng.choice(self.templates())
+    def _can_ask(self, template_id: int) -> bool:
+        try:
+            self.draw(template_id)
+        except LookupError:
+            return False
+        return True
+
+    def draw(self, template_id: int) -> Draw:
+        """One question. Raises LookupError when the labels do not allow any."""
+        for _ in range(1000):
             key = self.rng.choice(self.keys[template_id])
             found = self._pick(key)
             if found is None:
@@ -102,13 +124,24 @@ class Sampler:
                 continue
             question = questions.make_question(key, text, answer, self.data, rows)
             return Draw(question, rows, stratum, self._names(key, option))
-        raise LookupError(f"template {wanted}: the labels allow no question")
+        raise LookupError(f"template {template_id}: the labels allow no question")
 
     def _names(self, key: Key, option: str | None) -> tuple[str, ...]:
-        named = [option] if option else [] if key.template.kind == "query" else list(key.options)
-        named += [f"lead {value}" if slot == "lead" else value for slot, value in key.slots
-                  if option is None or slot in ("lead", "noise", "scp_code")]  # fmt: skip
-        return tuple(dict.fromkeys(named))
+        """Names that a question is about: what a reader would look up to answer it."""
+        group, slots = key.template.group, dict(key.slots)
+        lead = [f"lead {slots['lead']}"] if "lead" in slots else []
+        if group in ABOUT:
+            return (*ABOUT[group], *lead)
+        options = [option] if option else [] if key.template.kind == "query" else list(key.options)
+        if group in ("feature_in_range", "ranges_of_feature"):
+            return tuple(f"{key.context} {name}" for name in options or questions.RANGE_NAMES)
+        if group == "features_in_range":
+            return tuple(f"{name} {key.context}" for name in options)
+        if group in ("feature", "features"):
+            return tuple(f"{name} {questions.RANGE_NAMES[1]}" for name in options)
+        if group in ("leads_of_form", "leads_of_noise"):
+            return (key.context, *options)
+        return (*options, *lead)
 
     def _pick(self, key: Key):
         """Rows, stratum, and for an option check the option and whether it is true."""
@@ -292,9 +325,7 @@ def main() -> None:
     verify = [t.id for t in TEMPLATES.values() if t.type == "single-verify"]
     for arm in ARMS:
         sampler = Sampler(facts, rows, lambda key, rng: questions.word(key, words, rng), arm)
-        for t in verify:
-            sampler.keys[t] = [k for k in sampler.keys[t] if sampler._pick(k) or sampler._pick(k)]
-        ask = [t for t in verify if sampler.keys[t]]
+        ask = [t for t in sampler.templates() if t in verify]
         draws = [sampler.draw(sampler.rng.choice(ask)) for _ in range(args.draws)]
         print(f"arm {arm}: {len(draws)} single-verify questions")
         for label, (value, null, high) in arrows(draws, data).items():

@@ -27,7 +27,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from ecgqa.answer import CHECKPOINT, check_option
-from ecgqa.encoder import EcgFeatures
+from ecgqa.features import EcgFeatures
 from ecgqa.grounding import flat_signal, noise_signal
 from ecgqa.model import SEPARATOR, EcgModel
 from training import ptbxl, questions

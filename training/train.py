@@ -34,7 +34,8 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
-from ecgqa.encoder import EcgEncoder, EcgFeatures, EncoderConfig
+from ecgqa.encoder import EcgEncoder, EncoderConfig
+from ecgqa.features import EcgFeatures
 from ecgqa.language import Language
 from ecgqa.model import ABSTENTION, SEPARATOR, EcgModel, ModelConfig
 from ecgqa.projector import ProjectorConfig, named

@@ -1,0 +1,311 @@
+"""Labels, questions, samplers and the training scripts, on a made-up PTB-XL and a tiny LLM."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny import tiny_llm
+from tiny_ptbxl import write_ptbxl
+
+from ecgqa.record import LEADS
+from training import ptbxl, questions
+from training.debias import Sampler, arrows, regenerate
+from training.questions import NONE, TEMPLATES, Facts
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("made")
+    write_ptbxl(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def data(made):
+    return ptbxl.load(made / "ptbxl")
+
+
+@pytest.fixture(scope="module")
+def facts(made, data):
+    return Facts(data, made / "intervals.csv")
+
+
+def worder(which="own"):
+    wordings = questions.load_wordings(which)
+    return lambda key, rng: questions.word(key, wordings, rng)
+
+
+# Labels ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "leads"),
+    [
+        (" , I-AVF,  ", LEADS[:6]), ("V4,5,6", ("V4", "V5", "V6")), ("alles", LEADS),
+        ("mittel", ()), ("i, avl, v5,6", ("I", "aVL", "V5", "V6")), ("VES2,alles", LEADS),
+        ("VES2", ()), ("V3,V4-V6", ("V3", "V4", "V5", "V6")), ("", ()),
+        ("I,III-AVR", ("I", "III", "aVR")),
+    ],
+)  # fmt: skip
+def test_leads_in_remarks(text, leads):
+    assert ptbxl.leads_in(text) == set(leads)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.text(max_size=60))
+def test_any_remark_gives_leads(text):
+    assert ptbxl.leads_in(text) <= set(LEADS)
+
+
+def test_unknown_is_not_no(data):
+    incomplete = data.ecg_id % 5 == 0
+    for group in ("axis", "noise", "extrasystole"):
+        assert np.isnan(data.facts[group][incomplete]).all()
+    assert not np.isnan(data.facts["noise"][~incomplete]).any()
+    assert not np.isnan(data.facts["diagnostic"]).any()
+
+
+def test_lead_findings_from_reports(data):
+    form = data.facts["lead_form"]
+    k = list(ptbxl.LEAD_FORMS).index("inverted t-waves")
+    known = ~np.isnan(form[:, 0, 0])
+    assert known.any()
+    assert (form[known][:, [LEADS.index(x) for x in ("V4", "V5", "V6")], k] == 1).all()
+    assert (form[known][:, LEADS.index("I"), k] == 0).all()
+
+
+def test_splits_share_no_patient_with_training(made, data):
+    _assert_disjoint(data, ptbxl.splits(data, made / "ecgqa"))
+
+
+def test_real_splits_share_no_patient(ecg_data):
+    data = ptbxl.load(ecg_data / "ptbxl")
+    split = ptbxl.splits(data, ecg_data / "ecgqa/ptbxl")
+    assert {k: len(v) for k, v in split.items()} == {
+        "train": 11566, "valid": 1274, "test": 3214, "pretrain": 17279,
+    }  # fmt: skip
+    _assert_disjoint(data, split)
+
+
+def _assert_disjoint(data, split):
+    for a, b in (("train", "valid"), ("train", "test"), ("valid", "test"),
+                 ("pretrain", "valid"), ("pretrain", "test")):  # fmt: skip
+        assert len(split[a]) and not set(data.patient[split[a]]) & set(data.patient[split[b]])
+
+
+# Questions ---------------------------------------------------------------------------------------
+
+
+def test_seventy_templates_as_in_ecgqa(ecg_data):
+    import csv
+
+    with (ecg_data / "ecgqa/ptbxl/train_paraphrases.csv").open() as file:
+        official = {int(r["template_id"]): r for r in csv.DictReader(file)}
+    assert set(official) == set(TEMPLATES)
+    for i, row in official.items():
+        assert TEMPLATES[i].type == row["question_type"]
+        assert TEMPLATES[i].attribute == row["attribute_type"]
+
+
+def test_wordings_have_their_slots_and_held_out_ones_are_held_out(ecg_data):
+    train = questions.load_wordings("train", ecg_data / "ecgqa/ptbxl")
+    held = questions.load_wordings("heldout")
+    everywhere = {w.lower() for words in train.values() for w in words}
+    for i in TEMPLATES:
+        slots = {frozenset(questions.slots_of(w)) for w in train[i] + held[i]}
+        assert len(slots) == 1 and len(train[i]) >= 9 and len(held[i]) >= 3
+        assert not {w.lower() for w in held[i]} & everywhere
+
+
+def test_every_question_is_worded_without_a_slot_left(facts):
+    rng = random.Random(0)
+    for which in ("own", "heldout"):
+        for template in TEMPLATES.values():
+            for key in questions.keys(template, facts, rng, pairs=4):
+                assert not re.search(r"[{}]", worder(which)(key, rng))
+
+
+def test_answers_follow_from_the_labels(data, facts):
+    """Each drawn answer is worked out again from the raw codes, not by the code that drew it."""
+    sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "balanced", seed=3)
+    code = {v: k for k, v in {**ptbxl.RHYTHM, **ptbxl.FORM, **ptbxl.DIAGNOSTIC}.items()}
+    code |= {"hypertrophy": "LVH", "myocardial infarction": "IMI", "st/t change": "NDT",
+             "conduction disturbance": "CLBBB"}  # fmt: skip
+    state = {57: [True, False], 58: [False, True], 59: [True, True], 60: [False, False]}
+    row_of = {int(e): i for i, e in enumerate(data.ecg_id)}
+    seen = Counter()
+    for template_id in (1, 3, *state):
+        for _ in range(40):
+            q = sampler.draw(template_id).question
+            had = [[data.codes[row_of[e]].get(code[a]) for a in q.attribute] for e in q.ecg_id]
+            there = [[v is not None for v in values] for values in had]
+            if template_id == 3:
+                want = {a for a, t in zip(q.attribute, there[0], strict=True) if t} or {NONE}
+                assert set(q.answer) == want
+            elif template_id == 1:
+                unsure = had[0][0] == 50 and q.attribute[0] in ptbxl.DIAGNOSTIC.values()
+                assert q.answer == ("not sure" if unsure else "yes" if there[0][0] else "no",)
+            else:
+                yes = [there[0][0], there[1][0]] == state[template_id]
+                assert q.answer == ("yes" if yes else "no",)
+            seen[template_id, q.answer] += 1
+    assert all(seen[t, (a,)] for t in (1, *state) for a in ("yes", "no")), seen
+
+
+def test_official_json_reads_back_what_was_written(facts, data, tmp_path):
+    sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "erm", seed=1)
+    made = regenerate(sampler, 4)
+    assert len({q.template_id for q in made}) >= 60
+    questions.write_questions(made, tmp_path / "q.json")
+    assert questions.read_questions(tmp_path / "q.json") == made
+    (tmp_path / "no.json").write_text("{}")
+    with pytest.raises(ValueError, match="not a list"):
+        questions.read_questions(tmp_path / "no.json")
+
+
+def test_official_shards_are_read(ecg_data):
+    folder = ecg_data / "ecgqa/ptbxl"
+    rows = questions.read_questions(folder / "paraphrased/valid/60000.json")
+    assert len(rows) == 4663 and {q.template_id for q in rows} == {68, 69, 70}
+    for q in rows:
+        assert set(q.answer) <= set(q.valid_answers) and len(q.ecg_id) == 2
+    assert len(questions.read_questions(folder / "template/train/120000.json")) == 10_000
+
+
+# Samplers ----------------------------------------------------------------------------------------
+
+
+def test_balanced_arm_cuts_severity_to_answer(data, facts):
+    out = {}
+    for arm in ("erm", "balanced"):
+        sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), arm, seed=2)
+        ask = [t for t in (1, 2, 12, 13, 20, 36) if t in sampler.templates()]
+        draws = [sampler.draw(sampler.rng.choice(ask)) for _ in range(3000)]
+        draws = [d for d in draws if d.question.answer[0] != "not sure"]
+        out[arm] = arrows(draws, data)["I(S;A)"]
+    value, _, high = out["balanced"]
+    assert value < 2 * high, out
+    assert out["erm"][0] > 5 * out["erm"][2], "the made-up data must have something to cut"
+
+
+def test_draws_are_seeded_and_follow_the_odds(data, facts):
+    def stream(seed):
+        sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "erm", seed=seed)
+        return [sampler.draw(1).question for _ in range(600)]
+
+    assert stream(4) == stream(4) != stream(5)
+    share = np.mean([q.answer == ("yes",) or q.answer == ("not sure",) for q in stream(4)])
+    assert share == pytest.approx(1 / 3, abs=0.06)
+
+
+# Training scripts --------------------------------------------------------------------------------
+
+
+def run(*command: str, processes: int = 1) -> str:
+    launch = [sys.executable]
+    if processes > 1:
+        launch += ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+    result = subprocess.run(
+        [*launch, "-m", *command],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
+    return result.stdout
+
+
+@pytest.fixture(scope="module")
+def encoder_folder(made):
+    common = data_flags(made)
+    out = made / "encoder"
+    text = run("training.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
+               "--batch", "16", "--max_steps", "4")  # fmt: skip
+    assert "step 4/" not in text and (out / "encoder.safetensors").exists()
+    text = run("training.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
+               "--batch", "16", "--max_steps", "6")  # fmt: skip
+    assert "resumed at step 4" in text
+    run("training.extend_encoder", *common, "--intervals", str(made / "intervals.csv"),
+        "--encoder", str(out), "--out", str(made / "encoder_x"))  # fmt: skip
+    return made / "encoder_x"
+
+
+def data_flags(made) -> list[str]:
+    return ["--ptbxl", str(made / "ptbxl"), "--ecgqa", str(made / "ecgqa"), "--cache",
+            str(made / "cache")]  # fmt: skip
+
+
+def train_flags(made, encoder_folder, out, *more) -> list[str]:
+    llm = made / "llm"
+    if not llm.exists():
+        tiny_llm(llm)
+    return [
+        "training.train", *data_flags(made), "--encoder", str(encoder_folder), "--llm", str(llm),
+        "--intervals", str(made / "intervals.csv"), "--out", str(out), "--reading_layers", "1",
+        "--lora_rank", "2", "--align_batch", "8", "--batch", "4", "--watch_every", "4",
+        "--watch_questions", "8", *more,
+    ]  # fmt: skip
+
+
+def test_three_stages_resume_and_evaluate(made, encoder_folder):
+    out = made / "model"
+    first = run(*train_flags(made, encoder_folder, out, "--align_steps", "4", "--debias_steps", "0",
+                             "--tune_steps", "0"))  # fmt: skip
+    assert "AUC true" in first
+    text = run(*train_flags(made, encoder_folder, out, "--align_steps", "4", "--debias_steps", "4",
+                            "--tune_steps", "4"))  # fmt: skip
+    assert "resumed in stage tune" in text and "watch (tune" in text
+    config = json.loads((out / "checkpoint" / "config.json").read_text())
+    assert str(made) not in json.dumps(config), "a checkpoint must not carry a path"
+    held = made / "test.json"
+    run("training.regenerate", *data_flags(made)[:4], "--split", "test", "--intervals",
+        str(made / "intervals.csv"), "--per_template", "2", "--out", str(held))  # fmt: skip
+    evaluate = ["training.evaluate", "--ptbxl", str(made / "ptbxl"), "--cache", str(made / "cache"),
+                "--questions", str(held), "--checkpoint", str(out / "checkpoint"),
+                "--llm", str(made / "llm")]  # fmt: skip
+    controls = ["true", "blind", "shuffled", "severity", "noise"]
+    run(*evaluate, "--control", *controls, "--limit", "40", "--out", str(made / "out.json"))
+    results = json.loads((made / "out.json").read_text())["results"]
+    assert list(results) == controls
+    assert sum(v["n"] for k, v in results["true"].items() if "/" not in k and "," not in k) == 40
+    asked = questions.read_questions(held)
+    assert {i for q in asked for i in q.ecg_id} <= set(range(273, 321)), "only test ECGs"
+
+
+def test_two_processes_train_like_one(made, encoder_folder):
+    """Same global batch, same seed: the printed losses agree (dropout differs by process)."""
+    losses = []
+    for processes in (1, 2):
+        out = made / f"model_{processes}"
+        text = run(
+            *train_flags(made, encoder_folder, out, "--align_steps", "20", "--debias_steps", "2",
+                         "--tune_steps", "0", "--watch_every", "100"),
+            processes=processes,
+        )  # fmt: skip
+        losses.append(float(re.search(r"align 20/20 loss (\S+)", text)[1]))
+        assert (out / "checkpoint" / "projector.safetensors").exists()
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+def test_weights_that_are_saved_are_half_floats(made, encoder_folder):
+    from safetensors.torch import load_file
+
+    out = made / "model"
+    for path in (out / "checkpoint").rglob("*.safetensors"):
+        kinds = {v.dtype for v in load_file(path).values()}
+        assert kinds <= {torch.float16, torch.int64}, path
