@@ -67,7 +67,7 @@ QUESTIONS_ONE = (
 QUESTIONS_TWO = (
     "Which findings are new in the second ECG, compared with the first?",
     "Is atrial fibrillation still present in the second ECG?",
-    "Did the QRS duration change between the two ECGs?",
+    "Has atrial fibrillation gone in the second ECG?",
 )
 
 

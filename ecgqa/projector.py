@@ -42,11 +42,13 @@ class Memory(NamedTuple):
     """What a question can look up.
 
     tokens [b, m, width]: for attention; said [b, statements + 12, width]: what the ECG says of
-    each name, in the order of `Projector.names`.
+    each name, in the order of `Projector.names`; fates [b, statements, 4]: how likely each
+    statement is resolved, new, kept or absent in the second ECG (0 for a single ECG).
     """
 
     tokens: torch.Tensor
     said: torch.Tensor
+    fates: torch.Tensor
 
 
 class Block(nn.Module):
@@ -119,6 +121,12 @@ class Projector(nn.Module):
         self.sharpness = nn.Parameter(torch.tensor(10.0))
         self.value = nn.Sequential(nn.Linear(10, 64), nn.GELU(), nn.Linear(64, width))
         self.found = nn.Linear(width, width)
+        self.fate_words = nn.Sequential(
+            nn.LayerNorm(llm_width), nn.Linear(llm_width, width), nn.GELU()
+        )
+        self.fate_weight = nn.Linear(width, 1)
+        self.fate_asked = nn.Linear(width, 4)
+        self.fate = nn.Sequential(nn.Linear(2, 64), nn.GELU(), nn.Linear(64, width))
         self.time = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
         self.lead = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
         self.lead_finding = nn.Linear(lead_findings, width)
@@ -150,11 +158,10 @@ class Projector(nn.Module):
         pair = torch.full_like(p, 0.0 if second is None else 1.0)
         chance = first.statement_logits.sigmoid()
         # What became of it: resolved, new, kept, absent.
-        here, then = q.sigmoid(), p.sigmoid()
-        fate = [then * (1 - here), here * (1 - then), here * then, (1 - here) * (1 - then)]
-        said = torch.stack(
-            [p, p.tanh(), chance, q * pair, (q - p) * pair, pair, *(f * pair for f in fate)], dim=-1
-        )
+        here, then = (1.5 * q).sigmoid(), (1.5 * p).sigmoid()
+        fates = [then * (1 - here), here * (1 - then), here * then, (1 - here) * (1 - then)]
+        fates = [fate * pair for fate in fates]
+        said = torch.stack([p, p.tanh(), chance, q * pair, (q - p) * pair, pair, *fates], dim=-1)
         said = self.value(said)  # [b, statements, w]
         names = self.names()
         count = self.statement_names.shape[0]
@@ -172,7 +179,8 @@ class Projector(nn.Module):
                 lead + names[count:],
                 self.pooled(ecg.pooled).unsqueeze(1) + mark,
             ]
-        return Memory(self.memory_norm(torch.cat(parts, dim=1)), torch.cat([said, leads], dim=1))
+        tokens = self.memory_norm(torch.cat(parts, dim=1))
+        return Memory(tokens, torch.cat([said, leads], dim=1), torch.stack(fates, dim=-1))
 
     def names(self) -> torch.Tensor:
         """[statements + 12, width]: keys of the statements and leads, by their names."""
@@ -186,6 +194,12 @@ class Projector(nn.Module):
         keys = torch.cat([self.names(), self.nothing.unsqueeze(0)])
         near = F.normalize(self.words(question), dim=-1) @ F.normalize(keys, dim=-1).T
         return (self.sharpness * near).masked_fill(~mask.unsqueeze(-1), -1e4)
+
+    def asked_fate(self, question: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Logits [b, 4]: does a question about two ECGs ask for resolved, new, kept or absent?"""
+        words = self.fate_words(question)
+        weight = self.fate_weight(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
+        return self.fate_asked((weight * words).sum(1))
 
     def ecg_tokens(self, features: EcgFeatures) -> torch.Tensor:
         """[b, ecg_tokens, llm_width]: one ECG as a whole, whatever the question."""
@@ -201,10 +215,18 @@ class Projector(nn.Module):
         """
         batch, count = question.shape[0], self.config.evidence_tokens
         matches = self.matches(question, mask)
+        meant = named(matches).softmax(-1)
         # Each word finds what the ECG says of its own name; the queries, of the names of them all.
         by_word = self.found(matches.softmax(-1)[..., :-1] @ memory.said)
-        whole = self.found(named(matches).softmax(-1)[:, None, :-1] @ memory.said)
-        queries = self.evidence_queries + whole
+        whole = self.found(meant[:, None, :-1] @ memory.said)
+        # Of two ECGs: how likely the fate that the question asks about is that of what it names.
+        asked = self.asked_fate(question, mask).softmax(-1)
+        share = meant[:, : memory.fates.shape[1]]
+        fate = torch.einsum("bn,bnf,bf->b", share, memory.fates, asked)
+        fate = fate / share.sum(1).clamp(min=1e-3)
+        known = (memory.fates.sum((1, 2)) > 0).to(fate.dtype)
+        told = self.fate(torch.stack([fate * 4 - known, known], dim=-1))
+        queries = self.evidence_queries + whole + told.unsqueeze(1)
         x = torch.cat([queries, self.words(question) + by_word], dim=1)
         hidden = torch.cat([mask.new_zeros(batch, count), ~mask], dim=1)
         for block in self.blocks:

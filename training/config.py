@@ -47,18 +47,21 @@ class QuestionStages:
     llm: str = _flag("", "causal language model: folder or hub id; empty: the default")
     out: str = _flag(".work/model", "folder for the checkpoint and the state to resume from")
     cache: str = _flag(".work/cache", "folder for signals and features, made once")
-    align_steps: int = _flag(2000, "2a: projector alone, evidence against the answers' embeddings")
-    debias_steps: int = _flag(250, "2b: projector and adapter through the language model")
+    start: str = _flag("", "state.pt of an earlier run whose weights to start from; empty: afresh")
+    read_texts: int = _flag(8000, "questions read for stage read")
+    read_steps: int = _flag(3000, "2a, text only: which names and which fate a question is about")
+    align_steps: int = _flag(2000, "2b: projector alone, evidence against the answers' embeddings")
+    debias_steps: int = _flag(250, "2c: projector and adapter through the language model")
     tune_steps: int = _flag(900, "3: all 70 templates, ECG-QA's own sampling")
-    align_batch: int = _flag(64, "questions a step in 2a, over all processes")
-    batch: int = _flag(16, "questions a step in 2b and 3, over all processes")
-    arm: str = _flag("balanced", "sampler of 2a and 2b: balanced or erm")
+    align_batch: int = _flag(64, "questions a step in 2a and 2b, over all processes")
+    batch: int = _flag(16, "questions a step in 2c and 3, over all processes")
+    arm: str = _flag("balanced", "sampler of stage 2: balanced or erm")
     pair_share: float = _flag(0.3, "share of the steps that ask about two ECGs")
     check_share: float = _flag(0.5, "share of choose and query questions asked as option checks")
     blank_share: float = _flag(0.05, "share of questions about noise, a flat line or no ECG")
-    align_rate: float = _flag(1e-3, "peak learning rate of the projector in 2a")
-    projector_rate: float = _flag(2e-4, "peak learning rate of the projector in 2b and 3")
-    adapter_rate: float = _flag(6e-4, "peak learning rate of the adapter in 2b and 3")
+    align_rate: float = _flag(1e-3, "peak learning rate of the projector in 2a and 2b")
+    projector_rate: float = _flag(2e-4, "peak learning rate of the projector in 2c and 3")
+    adapter_rate: float = _flag(6e-4, "peak learning rate of the adapter in 2c and 3")
     weight_decay: float = _flag(0.01, "of AdamW")
     lora_rank: int = _flag(16, "rank of the adapter")
     reading_layers: int = _flag(6, "layers of the language model that read the question")
@@ -76,7 +79,7 @@ def parse(stage: type):
 
 def resolved(config) -> dict:
     """The dataclass as a JSON-ready dict without paths of this machine."""
-    paths = {"ptbxl", "ecgqa", "out", "cache", "encoder", "questions", "llm", "intervals"}
+    paths = {"start", "ptbxl", "ecgqa", "out", "cache", "encoder", "questions", "llm", "intervals"}
     return {
         k: Path(v).name if k in paths and isinstance(v, str) else v
         for k, v in asdict(config).items()

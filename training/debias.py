@@ -28,18 +28,6 @@ from training.questions import NONE, TEMPLATES, Facts, Key, Question
 
 ARMS = ("erm", "balanced")
 FEWEST = 3  # ECGs that a cell needs before it is drawn from
-# Questions that name no finding are about these.
-ABOUT = {
-    "normal": ("normal ecg",),
-    "abnormal": ("normal ecg",),
-    "any_diagnostic": ("normal ecg",),
-    "any_diagnostic_certain": ("normal ecg",),
-    "any_rhythm": ("sinus rhythm",),
-    "any_form": ptbxl.GROUPS["form"],
-    "any_noise": ptbxl.GROUPS["noise"],
-    "any_noise_in_lead": ptbxl.GROUPS["noise"],
-    "any_extrasystole": ptbxl.GROUPS["extrasystole"],
-}
 Worder = Callable[[Key, random.Random], str]
 
 
@@ -130,8 +118,10 @@ class Sampler:
         """Names that a question is about: what a reader would look up to answer it."""
         group, slots = key.template.group, dict(key.slots)
         lead = [f"lead {slots['lead']}"] if "lead" in slots else []
-        if group in ABOUT:
-            return (*ABOUT[group], *lead)
+        if group in questions.UNNAMED:
+            return (questions.UNNAMED[group],)
+        if group == "any_noise_in_lead":
+            return (questions.UNNAMED["any_noise"], *lead)
         options = [option] if option else [] if key.template.kind == "query" else list(key.options)
         if group in ("feature_in_range", "ranges_of_feature"):
             return tuple(f"{key.context} {name}" for name in options or questions.RANGE_NAMES)

@@ -28,8 +28,10 @@ from sklearn.metrics import roc_auc_score
 
 from ecgqa.answer import CHECKPOINT, check_option
 from ecgqa.features import EcgFeatures
-from ecgqa.grounding import flat_signal, noise_signal
+from ecgqa.grounding import flat_signal, ground, noise_signal
 from ecgqa.model import SEPARATOR, EcgModel
+from ecgqa.record import ECG
+from ecgqa.tensor import MODEL_RATE_HZ
 from training import ptbxl, questions
 from training.questions import NONE, TEMPLATES, Question
 
@@ -50,7 +52,7 @@ class Encoded:
         missing = [n for n in dict.fromkeys(names) if n not in self._kept]
         for start in range(0, len(missing), 64):
             part = missing[start : start + 64]
-            signal = np.stack([self._signal(n) for n in part]).astype(np.float32)
+            signal = np.stack([self.signal(n) for n in part]).astype(np.float32)
             with torch.no_grad():
                 features = self.model.encode(torch.from_numpy(signal))
             for i, name in enumerate(part):
@@ -58,7 +60,8 @@ class Encoded:
         rows = [self._kept[n] for n in names]
         return EcgFeatures(*(torch.cat(values) for values in zip(*rows, strict=True)))
 
-    def _signal(self, name: int | str) -> np.ndarray:
+    def signal(self, name: int | str) -> np.ndarray:
+        """Model input [12, 1000] of an ECG id, of "flat" or of "noise ID"."""
         if name == "flat":
             return flat_signal()
         if isinstance(name, str):  # "noise 17": noise as loud as ECG 17
@@ -234,6 +237,28 @@ def calibrate(model: EcgModel, encoded: Encoded, asked: list[Question], folder: 
     (folder / "config.json").write_text(json.dumps(raw, indent=1) + "\n")
 
 
+def verdicts(model: EcgModel, encoded: Encoded, asked: list[Question]) -> None:
+    """Print how often the random-ECG test says "depends": for true ECGs, for noise instead.
+
+    The second number is the false alarm rate at the threshold `grounding.LEAST_DROP`.
+    """
+    pool = [i for q in asked for i in q.ecg_id]
+    rng = np.random.default_rng(0)
+
+    def ecg(name: int | str) -> ECG:
+        return ECG(np.asarray(encoded.signal(name), np.float32), MODEL_RATE_HZ, str(name))
+
+    for label in ("true ECG", "noise"):
+        passed = []
+        for question in asked:
+            ids = [i if label == "true ECG" else f"noise {i}" for i in question.ecg_id]
+            others = [(str(i), ecg(int(i))) for i in rng.choice(pool, 3)]
+            this, first = ecg(ids[-1]), ecg(ids[0]) if len(ids) == 2 else None
+            passed.append(ground(model, question.question, this, first, others).depends)
+        low, high = interval(np.array(passed, float))
+        print(f"{label}: depends {np.mean(passed):.2f} ({low:.2f}-{high:.2f}), n {len(passed)}")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -248,6 +273,7 @@ def main() -> None:
     parser.add_argument("--llm")
     parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--calibrate", action="store_true", help="fit P(yes) on these instead")
+    parser.add_argument("--verdict", action="store_true", help="try the random-ECG test instead")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     asked = questions.read_questions(args.questions)
@@ -259,6 +285,9 @@ def main() -> None:
     encoded = Encoded(model, data, ptbxl.signals(data, args.cache))
     if args.calibrate:
         calibrate(model, encoded, asked, args.checkpoint)
+        return
+    if args.verdict:
+        verdicts(model, encoded, asked)
         return
     results = {}
     for control in args.control:

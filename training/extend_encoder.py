@@ -1,10 +1,11 @@
-"""Stage 1b: teach the trained encoder the names of interval ranges, from its frozen features.
+"""Stage 1b: teach the trained encoder more names, from its frozen features.
 
     python -m training.extend_encoder --ptbxl DIR --ecgqa DIR --intervals FILE.csv \
         [--encoder .work/encoder] [--out .work/encoder_x]
 
-The statement head gets one more row per name ("pr interval above the normal range"), fitted by
-logistic regression on the pooled features of the train ECGs. Nothing else of the encoder changes.
+The statement head gets one more row per name: interval ranges ("pr interval above the normal
+range") and what questions ask without naming a finding ("any noise"), fitted by logistic regression
+on the pooled features of the train ECGs. Nothing else of the encoder changes.
 Prints the AUC on the validation ECGs per name.
 """
 
@@ -24,7 +25,7 @@ from torch import nn
 from ecgqa.encoder import EcgEncoder
 from training import ptbxl
 from training.pretrain_encoder import known_bce
-from training.questions import RANGE_NAMES, RANGES_MS, Facts
+from training.questions import RANGE_NAMES, RANGES_MS, UNNAMED, Facts
 from training.train import load_encoder
 
 
@@ -68,8 +69,10 @@ def main() -> None:
     split = ptbxl.splits(data, args.ecgqa)
     signals = ptbxl.signals(data, args.cache)
     facts = Facts(data, args.intervals)
-    names = [f"{f} {r}" for f in RANGES_MS for r in RANGE_NAMES]
-    truth = np.stack([facts.columns[f"range@{f}", r] for f in RANGES_MS for r in RANGE_NAMES], 1)
+    columns = {f"{f} {r}": (f"range@{f}", r) for f in RANGES_MS for r in RANGE_NAMES}
+    columns |= {name: (group, "") for group, name in UNNAMED.items()}
+    names = list(columns)
+    truth = np.stack([facts.columns[c] for c in columns.values()], axis=1).astype(np.float32)
 
     encoder = load_encoder(args.encoder)
     train = pooled_features(encoder, signals, split["train"])

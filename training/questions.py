@@ -35,6 +35,16 @@ RANGES_MS = {
     "qt corrected": (330.0, 450.0),
 }
 RANGE_NAMES = ("below the normal range", "within the normal range", "above the normal range")
+# What questions ask about without naming a finding: group of the template → name to look up.
+UNNAMED = {
+    "abnormal": "abnormal ecg",
+    "any_diagnostic": "any diagnostic symptom",
+    "any_diagnostic_certain": "any certain diagnostic symptom",
+    "any_form": "any form-related symptom",
+    "any_rhythm": "any rhythm-related symptom",
+    "any_noise": "any noise",
+    "any_extrasystole": "any extra systole",
+}
 # Statements of PTB-XL that are too rare to be answers in ECG-QA. They are asked about in training.
 OUTSIDE_VOCABULARY = {
     "right ventricular hypertrophy", "st-t changes compatible with ventricular aneurysm",

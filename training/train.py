@@ -3,15 +3,17 @@
     python -m training.train --ptbxl DIR --ecgqa DIR [--out .work/model]
     accelerate launch --cpu --num_processes 2 -m training.train ...   # the same, two processes
 
-2a align   The projector alone. Its evidence tokens are scored against the language model's own
+2a read    The projector alone, on text only: which statement, lead and fate (resolved, new, kept,
+           absent) is a question about? A thousand questions a second once they are read.
+2b align   The projector alone. Its evidence tokens are scored against the language model's own
            input embeddings of the possible answers, so that they speak the language model's
            language before it hears them. No pass through the language model: a hundred questions
            a second on two cores, and this is where the signal is learned.
-2b debias  The same balanced questions, now through the language model: the adapter learns to say
+2c debias  The same balanced questions, now through the language model: the adapter learns to say
            what the evidence shows, the projector to be understood.
 3  tune    All 70 templates in ECG-QA's own proportions, one and two ECGs.
 
-In 2a and 2b questions come from the balanced sampler (`training/debias.py`). A few questions are
+In stage 2 questions come from the balanced sampler (`training/debias.py`). A few questions are
 asked about noise, a flat line or no ECG at all; the answer to those is that one cannot tell.
 The encoder is frozen and its features are kept on disk. Run the same command again to resume.
 """
@@ -44,7 +46,9 @@ from training import ptbxl, questions
 from training.config import QuestionStages, parse, resolved
 from training.debias import Draw, Sampler
 
-STAGES = ("align", "debias", "tune")
+STAGES = ("read", "align", "debias", "tune")
+LLM_STAGES = ("debias", "tune")
+FATES = ((1, 0), (0, 1), (1, 1), (0, 0))  # resolved, new, kept, absent: as in the projector
 BLANKS = 256  # made-up recordings without an ECG
 
 
@@ -140,19 +144,28 @@ class Objective(nn.Module):
         return self.sharpness * (evidence @ self.answers.T).logsumexp(1)
 
     def matching_loss(self, draws: list[Draw]) -> torch.Tensor:
-        """Cross-entropy of the names that each question is about; zero where it names none."""
+        """Cross-entropy of the names that each question is about, and of the fate it asks for."""
         about = [[self.names[n] for n in d.names if n in self.names] for d in draws]
         rows = [i for i, names in enumerate(about) if names]
         if not rows:
             return self.answers.new_zeros(())
         states, mask = self.read([draws[i].question.question for i in rows])
         meant = named(self.model.projector.matches(states, mask)).log_softmax(-1)
-        return torch.stack([-meant[k, about[i]].mean() for k, i in enumerate(rows)]).mean()
+        loss = torch.stack([-meant[k, about[i]].mean() for k, i in enumerate(rows)]).mean()
+        asked = [questions.TEMPLATES[draws[i].question.template_id].state for i in rows]
+        pairs = [k for k, state in enumerate(asked) if len(state) == 2]
+        if pairs:
+            fates = torch.tensor([FATES.index(asked[k]) for k in pairs], device=loss.device)
+            meant = self.model.projector.asked_fate(states[pairs], mask[pairs])
+            loss = loss + F.cross_entropy(meant, fates)
+        return loss
 
     def forward(self, stage: str, draws: list[Draw], first, second) -> torch.Tensor:
-        """Mean loss of a homogeneous batch (all about one ECG, or all about two)."""
+        """Mean loss of a batch; past stage read all are about one ECG, or all about two."""
+        if stage == "read":
+            return self.matching_loss(draws)
         texts = [d.question.question for d in draws]
-        if stage != "align":
+        if stage in LLM_STAGES:
             answers = [SEPARATOR.join(d.question.answer) for d in draws]
             states, mask = self.read(texts)
             evidence = None
@@ -220,6 +233,13 @@ def main() -> None:
     steps = {s: getattr(config, f"{s}_steps") for s in STAGES}
     progress = {"stage": 0, "step": 0}
     state_file = out / "state.pt"
+    if config.start and not state_file.exists():
+        state = torch.load(config.start, map_location="cpu", weights_only=True)
+        bare = accelerator.unwrap_model(objective)
+        fits = {n: p.shape for n, p in bare.named_parameters()}
+        kept = {n: v for n, v in state["weights"].items() if fits.get(n) == v.shape}
+        bare.load_state_dict(kept, strict=False)
+        say(f"started from {len(kept)} tensors of {config.start}")
     if state_file.exists():
         state = torch.load(state_file, map_location="cpu", weights_only=True)
         accelerator.unwrap_model(objective).load_state_dict(state["weights"], strict=False)
@@ -246,12 +266,21 @@ def main() -> None:
     while progress["stage"] < len(STAGES):
         stage = STAGES[progress["stage"]]
         sampler = make_sampler(stage, facts, train_rows, config)
+        pool = text_pool(sampler, config) if stage == "read" else []
         shown, started, losses = progress["step"], time.time(), []
         while progress["step"] < steps[stage]:
             step = progress["step"]
             set_rates(optimizer, config, stage, step / steps[stage])
             seed = config.seed * 7_919 + STAGES.index(stage) * 1_000_003 + step
-            draws, first, second = draw_batch(sampler, bank, config, stage, seed, accelerator)
+            if stage == "read":
+                draws, first, second = (
+                    random.Random(seed).sample(pool, config.align_batch),
+                    None,
+                    None,
+                )
+                draws = draws[accelerator.process_index :: accelerator.num_processes]
+            else:
+                draws, first, second = draw_batch(sampler, bank, config, stage, seed, accelerator)
             objective.train()
             bare = accelerator.unwrap_model(objective)
             bare.model.encoder.eval()
@@ -263,7 +292,7 @@ def main() -> None:
             optimizer.zero_grad()
             progress["step"] += 1
             losses.append(accelerator.gather(loss.detach()).mean().item())
-            if progress["step"] % 20 == 0:
+            if progress["step"] % (20 if stage != "read" else 200) == 0:
                 pace = (progress["step"] - shown) / (time.time() - started)
                 say(
                     f"{stage} {progress['step']}/{steps[stage]} loss {np.mean(losses[-20:]):.4f} "
@@ -271,7 +300,7 @@ def main() -> None:
                     flush=True,
                 )
             due = progress["step"] % config.watch_every == 0 or progress["step"] == steps[stage]
-            if due and accelerator.is_main_process:
+            if due and stage != "read" and accelerator.is_main_process:
                 watch(bare, bank, looks, stage)
             if time.time() - saved > config.save_minutes * 60:
                 save()
@@ -321,9 +350,23 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
     )
 
 
+def text_pool(sampler: Sampler, config: QuestionStages) -> list[Draw]:
+    """The questions that stage read goes over again and again."""
+    rng = random.Random(config.seed)
+    sampler.rng = rng
+    ask = sampler.templates()
+    weights = [template_weight(t) for t in ask]
+    pool: list[Draw] = []
+    while len(pool) < config.read_texts:
+        draw = sampler.draw(rng.choices(ask, weights)[0])
+        if draw.names:
+            pool.append(draw)
+    return pool
+
+
 def batch_size(config: QuestionStages, stage: str) -> int:
     """Questions a step over all processes."""
-    return config.align_batch if stage == "align" else config.batch
+    return config.batch if stage in LLM_STAGES else config.align_batch
 
 
 def draw_batch(sampler: Sampler, bank: FeatureBank, config, stage, seed, accelerator):
@@ -333,7 +376,7 @@ def draw_batch(sampler: Sampler, bank: FeatureBank, config, stage, seed, acceler
     pair = rng.random() < config.pair_share
     ask = [t for t in sampler.templates() if (questions.TEMPLATES[t].ecgs == 2) == pair]
     weights = [template_weight(t) for t in ask]
-    blank = stage != "align" and rng.random() < config.blank_share / 4
+    blank = stage in LLM_STAGES and rng.random() < config.blank_share / 4
     draws: list[Draw] = []
     while len(draws) < batch_size(config, stage):
         try:
@@ -362,10 +405,10 @@ def template_weight(template_id: int) -> float:
 def set_rates(optimizer, config: QuestionStages, stage: str, done: float) -> None:
     """Warm up over 3 %, then a half cosine down to 2 % of the peak."""
     factor = min(1.0, done / 0.03 + 0.02) * (0.51 + 0.49 * math.cos(math.pi * min(1.0, done)))
-    align = stage == "align"
+    through_llm = stage in LLM_STAGES
     peaks = (
-        config.align_rate if align else config.projector_rate,
-        0.0 if align else config.adapter_rate,
+        config.projector_rate if through_llm else config.align_rate,
+        config.adapter_rate if through_llm else 0.0,
     )
     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
         group["lr"] = peak * factor
@@ -412,7 +455,7 @@ def watch(
                 texts = [d.question.question for d in draws[part]]
                 first = bank.of([r[0] for r in rows[part]], objective.answers.device)
                 second = bank.of([r[1] for r in rows[part]], first.pooled.device) if pair else None
-                if stage == "align":
+                if stage not in LLM_STAGES:
                     logits = objective.evidence_logits(texts, first, second)
                     yes, no = (logits[:, objective.vocabulary[w]] for w in ("yes", "no"))
                     scores += (yes - no).tolist()
