@@ -36,6 +36,7 @@ from training import ptbxl, questions
 from training.questions import NONE, TEMPLATES, Question
 
 CONTROLS = ("true", "blind", "shuffled", "severity", "noise", "flat")
+KINDS = ("verify", "choose", "query")
 EXCLUSIVE = {"axis", "ranges_of_feature"}  # groups of which exactly one option is right
 
 
@@ -268,6 +269,9 @@ def main() -> None:
     parser.add_argument("--questions", required=True, type=Path)
     parser.add_argument("--control", nargs="+", choices=CONTROLS, default=["true"])
     parser.add_argument("--queries", choices=("generate", "options"), default="generate")
+    parser.add_argument(
+        "--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="leave out the others"
+    )
     parser.add_argument("--limit", type=int, default=0, help="a random so many of the questions")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--llm")
@@ -277,6 +281,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     asked = questions.read_questions(args.questions)
+    asked = [q for q in asked if TEMPLATES[q.template_id].kind in args.kinds]
     if args.limit and args.limit < len(asked):
         chosen = np.random.default_rng(0).choice(len(asked), args.limit, replace=False)
         asked = [asked[i] for i in sorted(chosen)]

@@ -23,6 +23,9 @@ from training import ptbxl
 from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
 
 WORDINGS = Path(__file__).with_name("wordings.json")
+TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
+JOINING = {"since", "after", "with", "by", "between", "to", "and", "of", "are"}
+FATES = {(1, 0): "resolved", (0, 1): "new", (1, 1): "kept", (0, 0): "absent"}
 NONE = "none"
 # Normal ranges in ms, both ends included. RR 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009, part
 # III (doi 10.1161/CIRCULATIONAHA.108.191095); QT 360-440 ms; QTc (Bazett) 330-450 ms.
@@ -323,14 +326,44 @@ def answer_of(key: Key, facts: Facts, rows: tuple[int, ...]) -> tuple[str, ...] 
 
 
 def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list[str]]:
-    """Wordings per template. which: "train" (ECG-QA's seven and ours), "own" or "heldout"."""
+    """Wordings per template.
+
+    which: "train" (ECG-QA's seven and ours), "own" (ours), "heldout" (to watch the training with)
+    or "test" (written without a look at the others; only for the final evaluation).
+    """
+    if which == "test":
+        return {int(k): v for k, v in json.loads(TEST_WORDINGS.read_text()).items()}
     ours = json.loads(WORDINGS.read_text())
     out = {int(k): list(v) for k, v in ours["heldout" if which == "heldout" else "train"].items()}
+    if which == "train":
+        for template in TEMPLATES.values():
+            if template.ecgs == 2 and template.kind == "verify":
+                out[template.id] += _fate_wordings(template, ours["fates"])
     if which == "train" and ecgqa:
         with (Path(ecgqa) / "train_paraphrases.csv").open(newline="") as file:
             for row in csv.DictReader(file):
                 out[int(row["template_id"])].append(row["pattern"])
     return out
+
+
+def _fate_wordings(template: Template, grammar: dict, count: int = 60) -> list[str]:
+    """`count` wordings of a verify question about two ECGs, put together from phrases."""
+    rng = random.Random(template.id)
+    feature = template.group == "feature"
+    phrases = grammar["feature" if feature else "finding"][FATES[template.state]]
+    found: set[str] = set()
+    while len(found) < count:
+        which = rng.randrange(len(grammar["older"]))  # "the first ECG" goes with "the second ECG"
+        text = rng.choice(phrases)
+        for slot in ("older", "newer"):
+            words = grammar[slot][which]
+            bare = " " not in words or words.endswith(("time", "past"))
+            before = text.partition("{" + slot + "}")[0].split()
+            joined = bool(before) and before[-1] in JOINING
+            put = words if joined or bare else f"in {words}"
+            text = text.replace("{" + slot + "}", put)
+        found.add(text.replace("{x}", "{numeric_feature}" if feature else "{scp_code}"))
+    return sorted(found)
 
 
 def load_synonyms() -> dict[str, list[str]]:

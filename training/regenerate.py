@@ -22,7 +22,7 @@ def main() -> None:
     parser.add_argument("--ptbxl", required=True)
     parser.add_argument("--ecgqa", required=True)
     parser.add_argument("--split", choices=("train", "valid", "test"), required=True)
-    parser.add_argument("--wordings", choices=("train", "heldout"), default="heldout")
+    parser.add_argument("--wordings", choices=("train", "heldout", "test"), default="heldout")
     parser.add_argument("--intervals", help="CSV of training.intervals")
     parser.add_argument("--per_template", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)

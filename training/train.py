@@ -48,7 +48,7 @@ from training.debias import Draw, Sampler
 
 STAGES = ("read", "align", "debias", "tune")
 LLM_STAGES = ("debias", "tune")
-FATES = ((1, 0), (0, 1), (1, 1), (0, 0))  # resolved, new, kept, absent: as in the projector
+FATES = tuple(questions.FATES)  # in the order of the projector's fates
 BLANKS = 256  # made-up recordings without an ECG
 
 
@@ -172,7 +172,8 @@ class Objective(nn.Module):
             if first is not None:
                 projector = self.model.projector
                 evidence = projector.evidence(states, mask, projector.memory(first, second))
-            return self.model.loss(texts, answers, first, second, evidence).mean()
+            through_llm = self.model.loss(texts, answers, first, second, evidence).mean()
+            return through_llm + 0.2 * self.matching_loss(draws)
         logits = self.evidence_logits(texts, first, second)
         losses = []
         for draw, row in zip(draws, logits, strict=True):
