@@ -134,8 +134,9 @@ class Language(nn.Module):
         """Find (or fetch) and load; float32. Raises ModelError."""
         where = find(llm, progress)
         try:
-            model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32)
-            tokenizer = AutoTokenizer.from_pretrained(where)
+            local = {"local_files_only": Path(where).is_dir()}  # no look-up for what is here
+            model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **local)
+            tokenizer = AutoTokenizer.from_pretrained(where, **local)
         except Exception as error:
             raise ModelError(
                 f"No language model could be loaded from {llm or where}. Name a folder that "

@@ -449,11 +449,8 @@ def test_nothing_is_looked_up_outside_while_serving(tmp_path, pair):
     assert attempts.read_text() == ""
 
 
-@pytest.mark.skipif(
-    not (ROOT / "assets" / "checkpoint").exists(), reason="there is no trained checkpoint yet"
-)
-def test_the_trained_model_answers_end_to_end(tmp_path, pair):
-    with served_as_command(tmp_path) as (url, _):
+def test_the_trained_model_answers_end_to_end_and_looks_nothing_up(tmp_path, pair):
+    with served_as_command(tmp_path) as (url, attempts):
         client = Client(url, verbose=False)
         answer = client.predict(
             sent(pair), "Does this ECG show atrial fibrillation?", api_name="/ask"
@@ -465,3 +462,4 @@ def test_the_trained_model_answers_end_to_end(tmp_path, pair):
             sent(again), "Does this ECG show atrial fibrillation?", api_name="/random_ecg_test"
         )
         assert len(result["rows"]) >= 6 and result["verdict"]
+    assert attempts.read_text() == "", "the package index is asked by a process of its own"
