@@ -25,7 +25,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 import gradio as gr
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
-from ecgqa.answer import Answer, QuestionError, checked
+from ecgqa.answer import Answer, QuestionError, checked, compares
 from ecgqa.formats import supported_suffixes
 from ecgqa.gallery import Gallery
 from ecgqa.language import ModelError
@@ -36,6 +36,7 @@ from ecgqa.record import ECG, EcgFileError
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
 SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
 NO_COMPARISON = "None"
+BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
 UNITS = ["mV", "uV", "V"]
 STYLE = Path(__file__).parent / "ecgqa" / "paper.css"
 MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one question at a time
@@ -167,6 +168,13 @@ def number(value: float | None, signed: bool = False) -> str:
         return "–"
     text = f"{value:+.0f}" if signed else f"{value:.0f}"
     return "0" if text in ("+0", "-0") else text.replace("-", "−")
+
+
+def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
+    """The comparison ECG where the question is about two, by the user's choice or its wording."""
+    if which == BOTH and other is None:
+        raise QuestionError("Please choose a comparison ECG first.")
+    return other if which == BOTH or (which == BY_WORDING and compares(question)) else None
 
 
 def provenance(answer: Answer) -> str:
@@ -362,7 +370,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         quality = _html(elem_id="quality")
         with gr.Row(elem_id="talk-and-numbers"):
             with gr.Column(scale=6, min_width=320):
-                chat, question, ask_button, stop_button = _talk()
+                chat, about, question, ask_button, stop_button = _talk()
             with gr.Column(scale=5, min_width=320):
                 table = _html(measurement_html(None, None), elem_id="measurements")
         examples = _examples()
@@ -384,8 +392,8 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         clock = gr.Timer(0.7)
         _wire_reading(gallery, (one, two), states, sheet, quality, table, beats, proof)
         _wire_questions(
-            loader, gallery, states, chat, question, ask_button, stop_button, examples, asked,
-            test_button, proof,
+            loader, gallery, states, chat, about, question, ask_button, stop_button, examples,
+            asked, test_button, proof,
         )  # fmt: skip
         clock.tick(
             lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
@@ -462,7 +470,11 @@ def _talk() -> tuple:
         )  # fmt: skip
         ask_button = gr.Button("Ask", variant="primary", scale=1, min_width=84, elem_id="ask")
         stop_button = gr.Button("Stop", scale=1, min_width=84, elem_id="stop")
-    return chat, question, ask_button, stop_button
+    about = gr.Radio(
+        [BY_WORDING, THIS_ONLY, BOTH], value=BY_WORDING, label="The question is about",
+        elem_id="about", min_width=200,
+    )  # fmt: skip
+    return chat, about, question, ask_button, stop_button
 
 
 def _examples() -> list[gr.Dataset]:
@@ -551,13 +563,14 @@ def _wire_reading(gallery, slots, states, sheet, quality, table, beats, proof) -
 
 
 def _wire_questions(
-    loader, gallery, states, chat, question, ask_button, stop_button, examples, asked,
+    loader, gallery, states, chat, about, question, ask_button, stop_button, examples, asked,
     test_button, proof,
 ) -> None:  # fmt: skip
     """Events that ask the model."""
 
-    def converse(text, this, other, talk):
+    def converse(text, which, this, other, talk):
         ecg, text, talk = present(this), checked(text), list(talk or [])
+        other = second_ecg(text, which, other)
         said = [*talk, {"role": "user", "content": as_text(text)}]
         while not loader.wait(0.3):
             waiting = f"*Waiting for the model: {as_text(loader.text)} …*"
@@ -570,11 +583,12 @@ def _wire_questions(
             content = as_text(answer.text) + provenance(answer)
             yield [*said, {"role": "assistant", "content": content}], "", text
 
-    def prove(text, last, this, other, progress=gr.Progress()):  # noqa: B008
+    def prove(text, last, which, this, other, progress=gr.Progress()):  # noqa: B008
         ecg, text = present(this), (text or "").strip() or last
         if not text:
             raise QuestionError("Please ask a question first; the test then asks it again.")
         text = checked(text)
+        other = second_ecg(text, which, other)
         progress(0, desc="Waiting for the model")
         assistant = loader.assistant()
         result = assistant.random_ecg_test(
@@ -586,7 +600,7 @@ def _wire_questions(
     asking = gr.on(
         [question.submit, ask_button.click],
         in_plain_words(converse),
-        [question, *states, chat],
+        [question, about, *states, chat],
         [chat, question, asked],
         show_progress="minimal",
         show_progress_on=chat,
@@ -595,7 +609,7 @@ def _wire_questions(
     )
     testing = test_button.click(
         in_plain_words(prove),
-        [question, asked, *states],
+        [question, asked, about, *states],
         proof,
         show_progress="full",
         api_visibility="private",
