@@ -7,6 +7,7 @@ come from teacher-forced passes over the first answer.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -21,11 +22,12 @@ from ecgqa.tensor import MODEL_SAMPLES, model_input
 
 DEPENDS = "This answer depends on this ECG."
 DOES_NOT = "This answer would be the same without this ECG. Do not use it."
-# An answer depends on the ECG when, on average over the recordings without an ECG in them (noise,
-# flat line, none), its log probability per token falls by at least this, or when the answer to most
-# of the recordings without an ECG is another one. `training.evaluate --verdict` prints how often
-# true and permuted ECGs pass on the validation set.
-LEAST_DROP = 0.10
+# An answer depends on the ECG when the log odds of the first answer move by at least this, on
+# average over the other patients and over the recordings without an ECG in them. Log odds, because
+# a sure answer's log probability has nowhere to go: a right "no" stays "no" for most patients. A
+# model that looks at the question alone moves by exactly 0. `training.evaluate --verdict` prints
+# how often true ECGs, and noise in their place, pass on validation questions.
+LEAST_MOVE = 0.25
 
 
 @dataclass(frozen=True)
@@ -33,11 +35,13 @@ class GroundingRow:
     """One run: what the model was given, what it said, and how much less likely the answer became.
 
     log_prob_change: change in the log probability of the first answer, per token; 0 for the first.
+    log_odds_change: change in the log odds of the first answer as a whole.
     """
 
     ecg: str
     answer: str
     log_prob_change: float
+    log_odds_change: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,29 +75,30 @@ def ground(
 ) -> GroundingResult:
     """Ask `question` of this ECG, of other patients, noise, a flat line and without any ECG.
 
-    With a comparison ECG both places are filled with the stand-in, so that nothing of either is
-    left; another patient takes the place of the second (more recent) ECG.
+    With a comparison ECG both places are filled with stand-ins, so that nothing of either is left:
+    two other patients, or the same noise or flat line twice.
     """
     own = model_input(ecg)
     first = own if comparison is None else model_input(comparison)
     seed = zlib.crc32(own.tobytes())
     runs: list[tuple[str, tuple[np.ndarray, np.ndarray | None] | None]] = []
 
-    def put(name: str, signal: np.ndarray, alone: bool) -> None:
-        if comparison is None:
-            runs.append((name, (signal, None)))
-        else:
-            runs.append((name, (signal if alone else first, signal)))
-
-    runs.append((ecg.name, (own, None) if comparison is None else (first, own)))
-    for name, other in others:
-        put(name, model_input(other), alone=False)
-    put("Noise", noise_signal(own, seed), alone=True)
-    put("Flat line", flat_signal(), alone=True)
+    strangers = [(name, model_input(other)) for name, other in others]
+    if comparison is None:
+        runs.append((ecg.name, (own, None)))
+        runs += [(name, (signal, None)) for name, signal in strangers]
+    else:
+        runs.append((f"{comparison.name}, then {ecg.name}", (first, own)))
+        pairs = zip(strangers[-1:] + strangers[:-1], strangers, strict=True)
+        runs += [(f"{a}, then {b}", (one, two)) for (a, one), (b, two) in pairs]
+    noise, flat = noise_signal(own, seed), flat_signal()
+    runs.append(("Noise", (noise, None if comparison is None else noise)))
+    runs.append(("Flat line", (flat, None if comparison is None else flat)))
     runs.append(("No ECG at all", None))
 
     answers: list[str] = []
-    totals: list[float] = []
+    per_token: list[float] = []
+    odds: list[float] = []
     for i, (name, signals) in enumerate(runs):
         if progress:
             progress(f"Asking about: {name}", i / len(runs))
@@ -104,19 +109,24 @@ def ground(
         *_, (text, _) = model.stream(question, features[0], features[1])
         answers.append(text)
         total, count = model.answer_log_probs(question, [answers[0]], features[0], features[1])
-        totals.append(float(total[0] / count[0]))
+        per_token.append(float(total[0] / count[0]))
+        odds.append(log_odds(float(total[0])))
     rows = tuple(
-        GroundingRow(name, answer, total - totals[0])
-        for (name, _), answer, total in zip(runs, answers, totals, strict=True)
+        GroundingRow(name, answers[i], per_token[i] - per_token[0], odds[i] - odds[0])
+        for i, (name, _) in enumerate(runs)
     )
     depends = depends_on_ecg(rows)
     return GroundingResult(rows, DEPENDS if depends else DOES_NOT, depends)
 
 
+def log_odds(log_prob: float) -> float:
+    """log(p / (1 - p)) of a log probability, within -30..15 (what float32 can tell apart)."""
+    log_prob = min(log_prob, -3e-7)
+    return max(-30.0, log_prob - math.log(-math.expm1(log_prob)))
+
+
 def depends_on_ecg(rows: tuple[GroundingRow, ...]) -> bool:
-    """The verdict, from the rows without an ECG (the last three) and the other patients'."""
-    blank, others = rows[-3:], rows[1:-3]
-    drop = -float(np.mean([row.log_prob_change for row in blank]))
-    moved = -float(np.mean([row.log_prob_change for row in others])) if others else drop
-    changed = sum(row.answer != rows[0].answer for row in blank) >= 2
-    return (drop >= LEAST_DROP or changed) and (moved >= LEAST_DROP / 4 or not others)
+    """The verdict: do other patients' ECGs, and recordings without one (the last three), matter?"""
+    groups = [rows[-3:], rows[1:-3]]
+    moves = [np.mean([abs(row.log_odds_change) for row in group]) for group in groups if group]
+    return all(move >= LEAST_MOVE for move in moves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tiny import tiny_llm, tiny_model
 from ecgqa import ECG, EcgAssistant, QuestionError
 from ecgqa.__main__ import main
 from ecgqa.answer import INTENDED_USE, checked, compares
-from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, depends_on_ecg
+from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, depends_on_ecg, log_odds
 from ecgqa.model import ABSTENTION
 from ecgqa.simulate import simulate
 
@@ -77,19 +78,26 @@ def test_random_ecg_test_has_every_row(assistant, ecg):
 @pytest.mark.parametrize(
     ("blank", "others", "depends"),
     [
-        (("yes", -0.001), ("yes", -0.002), False),
-        (("cannot tell", -2.0), ("no", -1.5), True),
-        (("yes", -2.0), ("no", -1.5), True),
-        (("no", -3.0), ("yes", 0.0), False),
+        (0.0, 0.0, False),
+        (-6.0, 0.01, False),
+        (0.01, -2.0, False),
+        (-6.0, -0.5, True),
+        (-6, 2, True),
     ],
 )
-def test_verdict(blank, others, depends):
+def test_verdict_needs_other_patients_and_blanks_to_move_the_odds(blank, others, depends):
     rows = (
-        GroundingRow("this", "yes", 0.0),
-        *(GroundingRow(f"other {i}", *others) for i in range(3)),
-        *(GroundingRow(n, *blank) for n in ("Noise", "Flat line", "No ECG at all")),
+        GroundingRow("this", "no", 0.0),
+        *(GroundingRow(f"other {i}", "no", 0.0, others) for i in range(3)),
+        *(GroundingRow(n, "no", -1.0, blank) for n in ("Noise", "Flat line", "No ECG at all")),
     )
     assert depends_on_ecg(rows) is depends
+
+
+def test_log_odds():
+    assert log_odds(math.log(0.5)) == pytest.approx(0)
+    assert log_odds(math.log(0.9)) == pytest.approx(math.log(9))
+    assert log_odds(0.0) < 16 and log_odds(-1e9) == -30
 
 
 @pytest.mark.parametrize("bad", ["", "   ", "\n\t", "\u200b", "x" * 100_000, None, 5])

@@ -241,7 +241,7 @@ def calibrate(model: EcgModel, encoded: Encoded, asked: list[Question], folder: 
 def verdicts(model: EcgModel, encoded: Encoded, asked: list[Question]) -> None:
     """Print how often the random-ECG test says "depends": for true ECGs, for noise instead.
 
-    The second number is the false alarm rate at the threshold `grounding.LEAST_DROP`.
+    The second number is the false alarm rate at the threshold `grounding.LEAST_MOVE`.
     """
     pool = [i for q in asked for i in q.ecg_id]
     rng = np.random.default_rng(0)

@@ -25,7 +25,12 @@ from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
 WORDINGS = Path(__file__).with_name("wordings.json")
 TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
 JOINING = {"since", "after", "with", "by", "between", "to", "and", "of", "are"}
-FATES = {(1, 0): "resolved", (0, 1): "new", (1, 1): "kept", (0, 0): "absent"}
+FATES: dict[tuple[int, ...], str] = {
+    (1, 0): "resolved",
+    (0, 1): "new",
+    (1, 1): "kept",
+    (0, 0): "absent",
+}
 NONE = "none"
 # Normal ranges in ms, both ends included. RR 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009, part
 # III (doi 10.1161/CIRCULATIONAHA.108.191095); QT 360-440 ms; QTc (Bazett) 330-450 ms.
