@@ -15,7 +15,7 @@ import torch
 from ecgqa.gallery import Gallery
 from ecgqa.grounding import GroundingResult, ground
 from ecgqa.language import Progress
-from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel, expand
+from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel
 from ecgqa.quality import assess
 from ecgqa.record import ECG
 from ecgqa.tensor import model_input
@@ -220,12 +220,27 @@ def check_option(question: str, option: str) -> str:
     return f"{question} Is the answer {option}?"
 
 
+def option_question(question: str, option: str) -> tuple[str, str]:
+    """The yes/no question that an option is put as, and its kind of calibration.
+
+    A finding that stands alone is asked about plainly, which the model knows best (on validation
+    ECGs AUC 0.83 against 0.74). Where the option makes sense only with the question (a comparison,
+    a range, a lead as the answer), it is checked as an answer to it.
+    """
+    if compares(question) or option.startswith("lead ") or option.endswith("normal range"):
+        return check_option(question, option), "check"
+    lead = re.search(r"\b(aV[RLF]|V[1-6]|lead (?:I{1,3}))\b", question)
+    where = f" in lead {lead[1].removeprefix('lead ')}" if lead else ""
+    return f"Is {option} present{where} in this ECG?", "verify"
+
+
 def score_options(model: EcgModel, question: str, options: Sequence[str], first, second=None):
     """See `EcgAssistant.score`; first and second are features of one ECG each (or None)."""
     if set(options) <= set(YES_NO):
         yes = float(model.yes_probability([question], first, second)[0])
         return {option: yes if option == "yes" else 1 - yes for option in options}
-    questions = [check_option(question, option) for option in options]
-    n = len(questions)
-    each = model.yes_probability(questions, expand(first, n), expand(second, n), kind="check")
-    return dict(zip(options, each.tolist(), strict=True))
+    each = {}
+    for option in options:
+        text, kind = option_question(question, option)
+        each[option] = float(model.yes_probability([text], first, second, kind)[0])
+    return each

@@ -33,7 +33,7 @@ def page_start(port: int = 7999) -> float:
                     raise
                 time.sleep(0.1)
     finally:
-        server.terminate()
+        server.kill()
         server.wait()
 
 

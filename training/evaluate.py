@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from ecgqa.answer import CHECKPOINT, check_option
+from ecgqa.answer import CHECKPOINT, check_option, option_question
 from ecgqa.features import EcgFeatures
 from ecgqa.grounding import flat_signal, ground, noise_signal
 from ecgqa.model import SEPARATOR, EcgModel
@@ -114,26 +115,27 @@ def predict(
     out: list[tuple[tuple[str, ...], float]] = [((), np.nan)] * len(asked)
     for (how, count), members in jobs.items():
         members = sorted(members, key=lambda k: len(asked[k].question))
-        rows: list[tuple[int, str, str | None]] = []  # question, text, option
+        rows: list[tuple[int, str, str, str | None]] = []  # question, text, calibration, option
         for k in members:
             if how in ("verify", "generate"):
-                rows.append((k, asked[k].question, None))
+                rows.append((k, asked[k].question, "verify", None))
             else:
                 options = [a for a in asked[k].valid_answers if a != NONE]
-                rows += [(k, check_option(asked[k].question, o), o) for o in options]
+                rows += [(k, *option_question(asked[k].question, o), o) for o in options]
         found: dict[int, dict[str, float]] = defaultdict(dict)
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
-            texts = [text for _, text, _ in part]
-            ecgs = [encoded.of([(given[k] or ())[i] for k, _, _ in part]) for i in range(count)]
+            texts = [text for _, text, _, _ in part]
+            ecgs = [encoded.of([(given[k] or ())[i] for k, *_ in part]) for i in range(count)]
             first, second = (*ecgs, None, None)[:2]
             if how == "generate":
-                for (k, _, _), text in zip(part, model.generate(texts, first, second), strict=True):
+                for (k, *_), text in zip(part, model.generate(texts, first, second), strict=True):
                     out[k] = (tuple(t.strip() for t in text.split(SEPARATOR.strip())), np.nan)
                 continue
-            kind = "verify" if how == "verify" else "check"
-            chances = model.yes_probability(texts, first, second, kind).tolist()
-            for (k, _, option), chance in zip(part, chances, strict=True):
+            margins = model.yes_margin(texts, first, second).tolist()
+            for (k, _, kind, option), margin in zip(part, margins, strict=True):
+                scale, shift = model.config.calibration.get(kind, (1.0, 0.0))
+                chance = 1 / (1 + math.exp(-(scale * margin + shift)))
                 if option is None:
                     out[k] = (("yes",) if chance >= 0.5 else ("no",), chance)
                 else:
@@ -279,6 +281,7 @@ def main() -> None:
     parser.add_argument("--calibrate", action="store_true", help="fit P(yes) on these instead")
     parser.add_argument("--verdict", action="store_true", help="try the random-ECG test instead")
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--add", action="store_true", help="keep the other types already in --out")
     args = parser.parse_args()
     asked = questions.read_questions(args.questions)
     asked = [q for q in asked if TEMPLATES[q.template_id].kind in args.kinds]
@@ -302,7 +305,10 @@ def main() -> None:
     print(table(results))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        record = {"questions": args.questions.name, "n": len(asked), "results": results}
+        if args.add and args.out.exists():
+            for control, found in json.loads(args.out.read_text())["results"].items():
+                results[control] = found | results.get(control, {})
+        record = {"questions": args.questions.name, "results": results}
         args.out.write_text(json.dumps(record, indent=1) + "\n")
 
 

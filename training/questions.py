@@ -178,9 +178,7 @@ class Question:
         if template.kind == "verify":
             return ("yes", "no", "not sure") if self.template_id == 1 else ("yes", "no")
         if template.kind == "choose":
-            named = [a for a in self.attribute if a in set(_all_options(template))]
-            if len(named) >= 2:
-                return tuple(named[-2:])
+            return self.attribute[-2:]
         return tuple(_all_options(template))
 
 
