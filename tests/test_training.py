@@ -258,7 +258,7 @@ def train_flags(made, encoder_folder, out, *more) -> list[str]:
         "training.train", *data_flags(made), "--encoder", str(encoder_folder), "--llm", str(llm),
         "--intervals", str(made / "intervals.csv"), "--out", str(out), "--reading_layers", "1",
         "--lora_rank", "2", "--align_batch", "8", "--batch", "4", "--watch_every", "4",
-        "--watch_questions", "8", *more,
+        "--watch_questions", "8", "--read_texts", "64", "--read_steps", "4", *more,
     ]  # fmt: skip
 
 
