@@ -44,6 +44,7 @@ class ModelConfig:
     reading_layers: int = 6
     lora_rank: int = 16
     calibration: dict[str, tuple[float, float]] = field(default_factory=dict)  # scale, shift
+    cautious_yes: float = 0.5  # P(yes) that few questions about another patient's ECG reach
     training: dict = field(default_factory=dict)
 
 

@@ -20,7 +20,7 @@ from tiny import tiny_llm
 from tiny_ptbxl import write_ptbxl
 
 from ecgqa.record import LEADS
-from training import ptbxl, questions
+from training import evaluate, ptbxl, questions
 from training.debias import Sampler, arrows, regenerate
 from training.questions import NONE, TEMPLATES, Facts
 
@@ -177,6 +177,29 @@ def test_official_json_reads_back_what_was_written(facts, data, tmp_path):
         questions.read_questions(tmp_path / "no.json")
 
 
+def test_key_of_a_question_leads_back_to_its_answer(facts, data):
+    sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "erm", seed=3)
+    row_of = {int(e): i for i, e in enumerate(data.ecg_id)}
+    made = regenerate(sampler, 6)
+    assert len({q.template_id for q in made}) >= 60
+    for q in made:
+        rows = tuple(row_of[i] for i in q.ecg_id)
+        assert questions.answer_of(questions.key_of(q), facts, rows) == q.answer, q
+
+
+def test_a_perfect_reader_is_right_on_true_ecgs_only(facts, data):
+    sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "erm", seed=3)
+    asked = [q for q in regenerate(sampler, 8) if q.question_type == "single-verify"]
+    asked = [q for q in asked if q.answer != ("not sure",)]
+
+    def right(control):
+        given = evaluate.stand_ins(asked, control, data)
+        said = evaluate.read_perfectly(asked, given, facts)
+        return np.mean([answer == q.answer for (answer, _), q in zip(said, asked, strict=True)])
+
+    assert right("true") == 1.0 and right("shuffled") < 0.8
+
+
 def test_official_shards_are_read(ecg_data):
     folder = ecg_data / "ecgqa/ptbxl"
     rows = questions.read_questions(folder / "paraphrased/valid/60000.json")
@@ -234,15 +257,14 @@ def run(*command: str, processes: int = 1) -> str:
 def encoder_folder(made):
     common = data_flags(made)
     out = made / "encoder"
+    common += ["--intervals", str(made / "intervals.csv")]
     text = run("training.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
                "--batch", "16", "--max_steps", "4")  # fmt: skip
     assert "step 4/" not in text and (out / "encoder.safetensors").exists()
     text = run("training.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
                "--batch", "16", "--max_steps", "6")  # fmt: skip
     assert "resumed at step 4" in text
-    run("training.extend_encoder", *common, "--intervals", str(made / "intervals.csv"),
-        "--encoder", str(out), "--out", str(made / "encoder_x"))  # fmt: skip
-    return made / "encoder_x"
+    return out
 
 
 def data_flags(made) -> list[str]:
@@ -278,8 +300,11 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     evaluate = ["training.evaluate", "--ptbxl", str(made / "ptbxl"), "--cache", str(made / "cache"),
                 "--questions", str(held), "--checkpoint", str(out / "checkpoint"),
                 "--llm", str(made / "llm")]  # fmt: skip
-    controls = ["true", "blind", "shuffled", "severity", "noise"]
-    run(*evaluate, "--control", *controls, "--limit", "40", "--out", str(made / "out.json"))
+    text = run(*evaluate, "--calibrate", "--kinds", "verify", "choose", "--limit", "40")
+    assert "verify: scale" in text and "cautious: P(yes) of" in text
+    controls = ["true", "blind", "shuffled", "severity", "noise", "perfect"]
+    run(*evaluate, "--control", *controls, "--limit", "40", "--out", str(made / "out.json"),
+        "--intervals", str(made / "intervals.csv"))  # fmt: skip
     results = json.loads((made / "out.json").read_text())["results"]
     assert list(results) == controls
     assert sum(v["n"] for k, v in results["true"].items() if "/" not in k and "," not in k) == 40

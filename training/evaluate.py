@@ -10,7 +10,13 @@ model on its own; query questions are answered by free generation (set equality)
 `--queries options` by putting every valid answer to the model (slow).
 
 Controls: `true` the question's own ECG; `blind` no ECG; `noise`, `flat` a stand-in without an ECG;
-`shuffled` another question's ECG; `severity` another question's ECG of the same severity.
+`shuffled` another question's ECG; `severity` another question's ECG of the same severity. `perfect`
+asks no model: it answers from the labels of the shuffled ECGs (give `--intervals`), which is what a
+flawless reader scores when it is handed the wrong ECG. It falls below blind, so a model that looks
+must fall below blind as well.
+
+Verify questions are scored twice: "yes" from P(yes) 0.5 on, and, as `cautious`, from the P(yes) on
+that one in twenty validation questions reaches with another patient's ECG.
 """
 
 from __future__ import annotations
@@ -27,18 +33,19 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from ecgqa.answer import CHECKPOINT, check_option, option_question
+from ecgqa.answer import CHECKPOINT, option_question
 from ecgqa.features import EcgFeatures
 from ecgqa.grounding import flat_signal, ground, noise_signal
 from ecgqa.model import SEPARATOR, EcgModel
 from ecgqa.record import ECG
 from ecgqa.tensor import MODEL_RATE_HZ
 from training import ptbxl, questions
-from training.questions import NONE, TEMPLATES, Question
+from training.questions import NONE, TEMPLATES, Facts, Question
 
-CONTROLS = ("true", "blind", "shuffled", "severity", "noise", "flat")
+CONTROLS = ("true", "blind", "shuffled", "severity", "noise", "flat", "perfect")
 KINDS = ("verify", "choose", "query")
 EXCLUSIVE = {"axis", "ranges_of_feature"}  # groups of which exactly one option is right
+CAUTIOUS_YES = 0.05  # share of validation questions about another patient's ECG that get a "yes"
 
 
 class Encoded:
@@ -98,6 +105,29 @@ def stand_ins(
     return out
 
 
+def put(question: Question, whole: bool) -> list[tuple[str, str, str | None]]:
+    """What the model is asked: (text, kind of calibration, option) as it is, or per option."""
+    if whole:
+        return [(question.question, "verify", None)]
+    options = [a for a in question.valid_answers if a != NONE]
+    return [(*option_question(question.question, o), o) for o in options]
+
+
+def read_perfectly(
+    asked: list[Question], given: list[tuple[int | str, ...] | None], facts: Facts
+) -> list[tuple[tuple[str, ...], float]]:
+    """What the labels of the given ECGs answer, as `predict` does; () where they do not say."""
+    index = {int(e): i for i, e in enumerate(facts.data.ecg_id)}
+    out: list[tuple[tuple[str, ...], float]] = []
+    for question, ids in zip(asked, given, strict=True):
+        rows = tuple(index[int(i)] for i in ids or ())
+        answer = questions.answer_of(questions.key_of(question), facts, rows)
+        if answer == ("not sure",):
+            answer = ("yes",)
+        out.append((answer or (), float(answer == ("yes",))))
+    return out
+
+
 def predict(
     model: EcgModel,
     encoded: Encoded,
@@ -117,11 +147,7 @@ def predict(
         members = sorted(members, key=lambda k: len(asked[k].question))
         rows: list[tuple[int, str, str, str | None]] = []  # question, text, calibration, option
         for k in members:
-            if how in ("verify", "generate"):
-                rows.append((k, asked[k].question, "verify", None))
-            else:
-                options = [a for a in asked[k].valid_answers if a != NONE]
-                rows += [(k, *option_question(asked[k].question, o), o) for o in options]
+            rows += [(k, *put_) for put_ in put(asked[k], how in ("verify", "generate"))]
         found: dict[int, dict[str, float]] = defaultdict(dict)
         for start in range(0, len(rows), batch):
             part = rows[start : start + batch]
@@ -156,8 +182,11 @@ def interval(values: np.ndarray, statistic=np.mean, draws: int = 1000) -> tuple[
     return float(np.nanquantile(each, 0.025)), float(np.nanquantile(each, 0.975))
 
 
-def summary(asked: list[Question], predicted: list[tuple[tuple[str, ...], float]]) -> dict:
-    """Exact match by question type, with AUC of P(yes) for verify questions; intervals are 95 %."""
+def summary(
+    asked: list[Question], predicted: list[tuple[tuple[str, ...], float]], cautious: float = 0.5
+) -> dict:
+    """Exact match by question type; for verify questions also AUC of P(yes) and the exact match
+    where "yes" needs P(yes) of `cautious`. Intervals are 95 %."""
     groups: dict[str, list[int]] = defaultdict(list)
     for k, question in enumerate(asked):
         groups[question.question_type].append(k)
@@ -178,6 +207,11 @@ def summary(asked: list[Question], predicted: list[tuple[tuple[str, ...], float]
                 float,
             )
             entry["said_yes"] = float(np.mean([predicted[k][0] == ("yes",) for k in members]))
+            sure = [("yes" if predicted[k][1] >= cautious else "no") for k in members]
+            agrees = [(s,) == asked[k].answer for s, k in zip(sure, members, strict=True)]
+            right = np.array(agrees, float)
+            entry["cautious"] = float(right.mean())
+            entry["cautious_interval"] = interval(right)
             entry["auc"] = _auc(pairs)
             entry["auc_interval"] = interval(pairs, _auc, 300)
         out[name] = entry
@@ -201,13 +235,17 @@ def table(results: dict[str, dict]) -> str:
     for name in names:
         cells = []
         for control in results.values():
-            e = control[name]
+            e = control.get(name)
+            if e is None:
+                cells.append("")
+                continue
             low, high = e["interval"]
             text = f"{100 * e['exact_match']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
             if "auc" in e:
-                text += (
-                    f", AUC {e['auc']:.3f} ({e['auc_interval'][0]:.3f}-{e['auc_interval'][1]:.3f})"
-                )
+                low, high = e["cautious_interval"]
+                text += f", cautious {100 * e['cautious']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
+                low, high = e["auc_interval"]
+                text += f", AUC {e['auc']:.3f} ({low:.3f}-{high:.3f})"
             cells.append(text)
         n = next(iter(results.values()))[name]["n"]
         lines.append(f"| {name} | {n} | " + " | ".join(cells) + " |")
@@ -215,28 +253,30 @@ def table(results: dict[str, dict]) -> str:
 
 
 def calibrate(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
-    """Fit Platt scaling of P(yes) on these questions and write it into the checkpoint."""
-    model.config = replace(model.config, calibration={})
-    found = {}
-    for kind, suffix in (("verify", "verify"), ("check", "choose")):
-        chosen = [q for q in asked if q.question_type.endswith(suffix)]
-        margins, truth = [], []
-        for question in chosen:
-            texts, want = [question.question], [question.answer[0] == "yes"]
-            if kind == "check":
-                options = [a for a in question.valid_answers if a != NONE]
-                texts = [check_option(question.question, o) for o in options]
-                want = [o in question.answer for o in options]
-            ecgs = [encoded.of([i] * len(texts)) for i in question.ecg_id]
-            margins += model.yes_margin(texts, *ecgs).tolist() if len(texts) else []
-            truth += want
-        fit = LogisticRegression(C=1e6).fit(np.array(margins)[:, None], truth)
-        found[kind] = (round(float(fit.coef_[0, 0]), 4), round(float(fit.intercept_[0]), 4))
-        print(
-            f"calibration, {kind}: scale {found[kind][0]}, shift {found[kind][1]}, n {len(truth)}"
-        )
+    """Fit Platt scaling of P(yes) and the cautious P(yes); write them into the checkpoint."""
+    margins: dict[str, list[float]] = defaultdict(list)
+    truth: dict[str, list[bool]] = defaultdict(list)
+    for question in asked:
+        rows = put(question, TEMPLATES[question.template_id].kind == "verify")
+        ecgs = [encoded.of([i] * len(rows)) for i in question.ecg_id]
+        found = model.yes_margin([text for text, _, _ in rows], *ecgs).tolist()
+        for (_, kind, option), margin in zip(rows, found, strict=True):
+            margins[kind].append(margin)
+            truth[kind].append((option or "yes") in question.answer)
+    fitted = {}
+    for kind in sorted(margins):
+        fit = LogisticRegression(C=1e6).fit(np.array(margins[kind])[:, None], truth[kind])
+        fitted[kind] = (round(float(fit.coef_[0, 0]), 4), round(float(fit.intercept_[0]), 4))
+        print(f"{kind}: scale {fitted[kind][0]}, shift {fitted[kind][1]}, n {len(truth[kind])}")
+    model.config = replace(model.config, calibration=fitted)
+    verify = [q for q in asked if TEMPLATES[q.template_id].kind == "verify"]
+    given = stand_ins(verify, "shuffled", encoded.data)
+    chances = [chance for _, chance in predict(model, encoded, verify, given)]
+    cautious = round(max(0.5, float(np.quantile(chances, 1 - CAUTIOUS_YES))), 3)
+    print(f"cautious: P(yes) of {cautious} and more, n {len(chances)}")
+    model.config = replace(model.config, cautious_yes=cautious)
     raw = json.loads((folder / "config.json").read_text())
-    raw["calibration"] = found
+    raw |= {"calibration": fitted, "cautious_yes": cautious}
     (folder / "config.json").write_text(json.dumps(raw, indent=1) + "\n")
 
 
@@ -269,6 +309,7 @@ def main() -> None:
     )
     parser.add_argument("--ptbxl", required=True)
     parser.add_argument("--questions", required=True, type=Path)
+    parser.add_argument("--intervals", help="CSV of training.intervals, for control perfect")
     parser.add_argument("--control", nargs="+", choices=CONTROLS, default=["true"])
     parser.add_argument("--queries", choices=("generate", "options"), default="generate")
     parser.add_argument(
@@ -299,8 +340,16 @@ def main() -> None:
         return
     results = {}
     for control in args.control:
-        given = stand_ins(asked, control, data)
-        results[control] = summary(asked, predict(model, encoded, asked, given, args.queries))
+        if control == "perfect":
+            facts = Facts(data, args.intervals)
+            given = stand_ins(asked, "shuffled", data)
+            predicted = read_perfectly(asked, given, facts)
+            known = [k for k, (answer, _) in enumerate(predicted) if answer]
+            results[control] = summary([asked[k] for k in known], [predicted[k] for k in known])
+        else:
+            given = stand_ins(asked, control, data)
+            predicted = predict(model, encoded, asked, given, args.queries)
+            results[control] = summary(asked, predicted, model.config.cautious_yes)
         print(f"{control}: done, {len(asked)} questions", flush=True)
     print(table(results))
     if args.out:

@@ -1,13 +1,15 @@
 """Stage 1: teach the encoder what an ECG says, before any question is asked.
 
-    python -m training.pretrain_encoder --ptbxl DIR --ecgqa DIR [--out .work/encoder]
+    python -m training.pretrain_encoder --ptbxl DIR --ecgqa DIR --intervals FILE.csv \
+        [--out .work/encoder]
 
-Three objectives on every step: the statements of the ECG (binary cross-entropy, unknown ones left
-out), contrastive alignment of the ECG with its report, and of two dropout views of the ECG with
-each other (CMA and UMA of MERL, Liu et al. 2024, arXiv 2403.06659). The report tower is a bag of
-words learned from scratch: PTB-XL's reports are German and Swedish machine shorthand that no small
-language model reads. It is thrown away afterwards. Only ECGs of patients outside ECG-QA's valid and
-test splits are used. Run the same command again to resume.
+Three objectives on every step: what is true of the ECG (statements, ranges of intervals, and what
+questions ask without naming a finding; binary cross-entropy, unknown ones left out), contrastive
+alignment of the ECG with its report, and of two dropout views of the ECG with each other (CMA and
+UMA of MERL, Liu et al. 2024, arXiv 2403.06659). The report tower is a bag of words learned from
+scratch: PTB-XL's reports are German and Swedish machine shorthand that no small language model
+reads. It is thrown away afterwards. Only ECGs of patients outside ECG-QA's valid and test splits
+are used. Run the same command again to resume.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from torch.nn import functional as F
 from ecgqa.encoder import EcgEncoder, EncoderConfig
 from training import ptbxl
 from training.config import EncoderStage, parse, resolved
+from training.questions import RANGE_NAMES, RANGES_MS, UNNAMED, Facts
 
 
 class Towers(nn.Module):
@@ -81,6 +84,19 @@ def align(a: torch.Tensor, b: torch.Tensor, same: torch.Tensor, temperature: flo
     logits = a @ b.T / temperature
     target = same / same.sum(1, keepdim=True)
     return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+
+
+def names_and_truth(data: ptbxl.PtbXl, facts: Facts) -> tuple[tuple[str, ...], np.ndarray]:
+    """What the statement head estimates, and float32 [n, names]: 1, 0, NaN not known.
+
+    The statements of `ptbxl.concept_names`, then "pr interval above the normal range" and the like,
+    then the names of `questions.UNNAMED`.
+    """
+    columns = {f"{f} {r}": (f"range@{f}", r) for f in RANGES_MS for r in RANGE_NAMES}
+    columns |= {name: (group, "") for group, name in UNNAMED.items()}
+    columns = {name: column for name, column in columns.items() if column in facts.columns}
+    truth = [ptbxl.concept_targets(data), *(facts.columns[c][:, None] for c in columns.values())]
+    return (*ptbxl.concept_names(), *columns), np.concatenate(truth, axis=1).astype(np.float32)
 
 
 def report_words(data: ptbxl.PtbXl, rows: np.ndarray) -> tuple[list[list[int]], int]:
@@ -144,13 +160,11 @@ def main() -> None:
     signals = ptbxl.signals(data, config.cache)
     rows = split["pretrain"][: config.limit or None]
     words, vocabulary = report_words(data, rows)
-    statements = ptbxl.concept_targets(data)
+    names, statements = names_and_truth(data, Facts(data, config.intervals or None))
     leads = ptbxl.lead_targets(data)
     same_key = np.unique([str(sorted(c)) for c in data.codes], return_inverse=True)[1]
 
-    shape = EncoderConfig(
-        statements=ptbxl.concept_names(), lead_findings=tuple(ptbxl.LEAD_FINDINGS)
-    )
+    shape = EncoderConfig(statements=names, lead_findings=tuple(ptbxl.LEAD_FINDINGS))
     towers = Towers(EcgEncoder(shape), vocabulary)
     optimizer = torch.optim.AdamW(
         towers.parameters(), config.learning_rate, weight_decay=config.weight_decay
@@ -211,7 +225,8 @@ def main() -> None:
         key = torch.from_numpy(same_key[batch]).to(place)
         same = (key[:, None] == key[None]).float()
         loss = (
-            known_bce(features.statement_logits, torch.from_numpy(statements[batch]).to(place))
+            config.statement_loss
+            * known_bce(features.statement_logits, torch.from_numpy(statements[batch]).to(place))
             + config.lead_loss * known_bce(features.lead_logits, lead_truth.to(place))
             + config.contrast * align(one, report, same, config.temperature)
             + config.views
@@ -252,8 +267,11 @@ def report_epoch(encoder, average, signals, rows, statements, step, per_epoch) -
     """Print the macro AUC of the averaged weights on the validation ECGs."""
     copy = EcgEncoder(encoder.config)
     copy.load_state_dict(average)
-    area, count = macro_auc(statement_scores(copy, signals, rows), statements[rows])
-    print(f"epoch {step // per_epoch}: macro AUC {area:.4f} over {count} names (valid)", flush=True)
+    scores, truth = statement_scores(copy, signals, rows), statements[rows]
+    parts = {"PTB-XL's statements": ptbxl.statement_columns(), "all names": slice(None)}
+    for part, columns in parts.items():
+        area, count = macro_auc(scores[:, columns], truth[:, columns])
+        print(f"epoch {step // per_epoch}: macro AUC {area:.4f} over {count} of {part} (valid)")
 
 
 if __name__ == "__main__":

@@ -187,6 +187,12 @@ def concept_names() -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for group in CONCEPT_GROUPS for name in GROUPS[group]))
 
 
+def statement_columns() -> list[int]:
+    """Which of `concept_names` are the 71 statements of PTB-XL (the rest: groups and remarks)."""
+    statements = {"normal ecg", *DIAGNOSTIC.values(), *FORM.values(), *RHYTHM.values()}
+    return [i for i, name in enumerate(concept_names()) if name in statements]
+
+
 def concept_targets(data: PtbXl) -> np.ndarray:
     """float32 [n, concepts], NaN where not known."""
     columns: dict[str, np.ndarray] = {}

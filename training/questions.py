@@ -311,6 +311,32 @@ def keys(template: Template, facts: Facts, rng: random.Random, pairs: int = 60) 
     return out
 
 
+def key_of(question: Question) -> Key:
+    """The key that a question is one wording of. Raises ValueError where it names no lead."""
+    template, attribute = TEMPLATES[question.template_id], question.attribute
+    group, context = template.group, ""
+    if group in ("form_in_lead", "forms_of_lead", "noise_in_lead", "noises_of_lead",
+                 "any_noise_in_lead"):  # fmt: skip
+        named = re.findall(rf"\b(?:{'|'.join(sorted(LEADS, key=len, reverse=True))})\b",
+                           question.question)  # fmt: skip
+        if not named:
+            raise ValueError(f"no lead in the question {question.question!r}")
+        context = max(named, key=len)  # "I" may be a word
+    elif group in ("leads_of_form", "leads_of_noise", "feature_in_range", "ranges_of_feature",
+                   "features_in_range"):  # fmt: skip
+        context, attribute = attribute[0], attribute[1:]
+    if template.kind == "choose":
+        return Key(template, attribute[-2:], context=context)
+    if template.kind == "query":
+        options = tuple(o for o in _all_options(template, every=True) if o != NONE)
+        return Key(template, options, context=context)
+    if group == "normal":
+        return Key(template, (GROUPS["normal"][0],))
+    if group in UNNAMED or group == "any_noise_in_lead":
+        return Key(template, (context if group == "any_noise_in_lead" else "",), context=context)
+    return Key(template, attribute[-1:], context=context)
+
+
 def answer_of(key: Key, facts: Facts, rows: tuple[int, ...]) -> tuple[str, ...] | None:
     """The true answer of a key for one or two ECGs (row numbers); None where it is not known."""
     found, unsure = [], False
