@@ -17,12 +17,16 @@ import threading
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 # Both must be said before gradio is imported: nothing is looked up on the network while serving.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
+from gradio.events import api as add_endpoint
+from gradio.themes import Base as Theme
+from gradio.utils import get_upload_folder
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
 from ecgqa.answer import Answer, QuestionError, checked, compares
@@ -39,8 +43,11 @@ NO_COMPARISON = "None"
 BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
 UNITS = ["mV", "uV", "V"]
 STYLE = Path(__file__).parent / "ecgqa" / "paper.css"
-MODEL_QUEUE = {"concurrency_id": "model", "concurrency_limit": 1}  # one question at a time
-FREE = {"concurrency_limit": None}  # drawing never waits for a question
+MODEL_QUEUE: dict[str, Any] = {
+    "concurrency_id": "model",
+    "concurrency_limit": 1,
+}  # one question at a time
+FREE: dict[str, Any] = {"concurrency_limit": None}
 
 # Label, unit, decimals, value; "change" of an axis is the shorter way round the circle.
 MEASURED: tuple[tuple[str, str, Callable[[Measurements], float | None]], ...] = (
@@ -278,7 +285,7 @@ def take(uploads: Iterable[str | Path]) -> list[tuple[str, bytes]]:
 
     Raises EcgFileError for a path that is not an upload of this app.
     """
-    folder = Path(gr.utils.get_upload_folder()).resolve()
+    folder = Path(get_upload_folder()).resolve()
     taken = []
     for upload in uploads:
         path = Path(upload).resolve()
@@ -301,13 +308,24 @@ def read_taken(taken: list[tuple[str, bytes]], rate_hz: float | None, units: str
         return read_ecg(paths, rate_hz=rate_hz or None, units=units or None)
 
 
-def read_api_files(files: list[dict] | None, rate_hz: float | None, units: str | None) -> ECG:
-    """Files as `gradio_client.handle_file` sends them -> ECG."""
+def uploaded(files: object) -> Iterable[str]:
+    """Paths of files as `gradio_client.handle_file` sends them: a list of {"path": ...}."""
     if not isinstance(files, list) or not all(
         isinstance(file, dict) and isinstance(file.get("path"), str) for file in files
     ):
         raise EcgFileError("Please give `files` as a list of handle_file(...).")
-    return read_taken(take(file["path"] for file in files), rate_hz, units)
+    return [file["path"] for file in files]
+
+
+def read_request(
+    files: object, comparison_files: object, rate_hz: float | None, units: str | None
+) -> tuple[ECG, ECG | None]:
+    """The ECG of a request, and the one to compare it with if it sent one."""
+    # All are taken, and so deleted, before the first is read: it may be at fault.
+    taken = take(uploaded(files))
+    other = take(uploaded(comparison_files)) if comparison_files else None
+    ecg = read_taken(taken, rate_hz, units)
+    return ecg, None if other is None else read_taken(other, rate_hz, units)
 
 
 def measured_json(m: Measurements) -> dict:
@@ -390,7 +408,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
                 proof = _html(elem_id="proof")
         asked = gr.State("", time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
-        _wire_reading(gallery, (one, two), states, sheet, quality, table, beats, proof)
+        _wire_reading(page, gallery, (one, two), states, sheet, quality, table, beats, proof)
         _wire_questions(
             loader, gallery, states, chat, about, question, ask_button, stop_button, examples,
             asked, test_button, proof,
@@ -487,7 +505,7 @@ def _examples() -> list[gr.Dataset]:
     ]  # fmt: skip
 
 
-def _wire_reading(gallery, slots, states, sheet, quality, table, beats, proof) -> None:
+def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, proof) -> None:
     """Events that choose, draw and measure; none of them touches the model."""
 
     def choose(name):
@@ -500,8 +518,7 @@ def _wire_reading(gallery, slots, states, sheet, quality, table, beats, proof) -
         try:
             return read_taken(taken, rate_hz, units), None, gr.Row(visible=False), None, None
         except EcgFileError as error:
-            # The readers ask for what is missing by the names of read_ecg's own arguments.
-            if not re.search(r"\(rate_hz\)|\(units:", str(error)):
+            if not error.wants:
                 raise
             gr.Info(html.escape(str(error)), title="One more thing", duration=20)
             return gr.skip(), taken, gr.Row(visible=True), None, gr.skip()
@@ -534,7 +551,6 @@ def _wire_reading(gallery, slots, states, sheet, quality, table, beats, proof) -
             show_progress="minimal", api_visibility="private", **FREE,
         )  # fmt: skip
 
-    page = gr.context.Context.root_block
     for slot in slots:
         kept = [slot["ecg"], slot["pending"], slot["unsaid"]]
         after_reading = [*kept, slot["upload"], slot["pick"]]
@@ -630,7 +646,7 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         files: list[gr.FileData], rate_hz: float | None = None, units: str | None = None
     ) -> dict:
         """Read an ECG: its name, rate, length, missing leads, checksum, notes and quality."""
-        ecg = read_api_files(files, rate_hz, units)
+        ecg, _ = read_request(files, None, rate_hz, units)
         quality = assess(ecg)
         return {
             "name": ecg.name, "rate_hz": ecg.rate_hz, "seconds": ecg.seconds,
@@ -650,11 +666,9 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         units: str | None = None,
     ) -> dict:
         """Measure one ECG or two: rates, intervals, axes; null where not measurable."""
-        found = {"ecg": measured_json(measure(read_api_files(files, rate_hz, units)))}
-        if comparison_files:
-            other = read_api_files(comparison_files, rate_hz, units)
-            found["comparison"] = measured_json(measure(other))
-        return found
+        ecg, other = read_request(files, comparison_files, rate_hz, units)
+        found = {"ecg": measured_json(measure(ecg))}
+        return found if other is None else {**found, "comparison": measured_json(measure(other))}
 
     def ask(
         files: list[gr.FileData],
@@ -664,8 +678,7 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         units: str | None = None,
     ) -> dict:
         """Ask a question about one ECG or two."""
-        ecg = read_api_files(files, rate_hz, units)
-        other = read_api_files(comparison_files, rate_hz, units) if comparison_files else None
+        ecg, other = read_request(files, comparison_files, rate_hz, units)
         answer = loader.assistant().ask(question, ecg, comparison=other)
         names = ("text", "confidence", "model", "decoding", "seconds", "declined")
         return {
@@ -682,8 +695,7 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         units: str | None = None,
     ) -> dict:
         """Ask the same question with other ECGs: does the answer depend on this one?"""
-        ecg = read_api_files(files, rate_hz, units)
-        other = read_api_files(comparison_files, rate_hz, units) if comparison_files else None
+        ecg, other = read_request(files, comparison_files, rate_hz, units)
         result = loader.assistant().random_ecg_test(
             question, ecg, comparison=other, others=random_patients(gallery, ecg, other)
         )
@@ -699,7 +711,7 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         ("ask", ask, MODEL_QUEUE),
         ("random_ecg_test", random_ecg_test, MODEL_QUEUE),
     ):
-        gr.api(in_plain_words(endpoint, on_page=False), api_name=name, **limits)
+        add_endpoint(in_plain_words(endpoint, on_page=False), api_name=name, **limits)
 
 
 def launch_settings() -> dict:
@@ -709,7 +721,7 @@ def launch_settings() -> dict:
         "share": False, "show_error": False, "max_file_size": "64mb", "run_history": False,
         "enable_monitoring": False, "mcp_server": False, "ssr_mode": False, "pwa": False,
         "footer_links": [], "inbrowser": False, "css_paths": [STYLE],
-        "theme": gr.themes.Base(
+        "theme": Theme(
             primary_hue="blue", neutral_hue="slate", radius_size="sm", spacing_size="sm",
             font=system, font_mono=("ui-monospace", "DejaVu Sans Mono", "monospace"),
         ),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,12 +22,6 @@ from ecgqa.tensor import MODEL_SAMPLES, model_input
 
 DEPENDS = "This answer depends on this ECG."
 DOES_NOT = "This answer would be the same without this ECG. Do not use it."
-# An answer depends on the ECG when the log odds of the first answer move by at least this, on
-# average over the other patients and over the recordings without an ECG in them. Log odds, because
-# a sure answer's log probability has nowhere to go: a right "no" stays "no" for most patients. A
-# model that looks at the question alone moves by exactly 0. `training.evaluate --verdict` prints
-# how often true ECGs, and noise in their place, pass on validation questions.
-LEAST_MOVE = 0.25
 
 
 @dataclass(frozen=True)
@@ -115,7 +109,7 @@ def ground(
         GroundingRow(name, answers[i], per_token[i] - per_token[0], odds[i] - odds[0])
         for i, (name, _) in enumerate(runs)
     )
-    depends = depends_on_ecg(rows)
+    depends = move(rows) >= model.config.least_move
     return GroundingResult(rows, DEPENDS if depends else DOES_NOT, depends)
 
 
@@ -125,8 +119,13 @@ def log_odds(log_prob: float) -> float:
     return max(-30.0, log_prob - math.log(-math.expm1(log_prob)))
 
 
-def depends_on_ecg(rows: tuple[GroundingRow, ...]) -> bool:
-    """The verdict: do other patients' ECGs, and recordings without one (the last three), matter?"""
+def move(rows: Sequence[GroundingRow]) -> float:
+    """How far the log odds of the first answer move from this ECG to other recordings.
+
+    The mean over the other patients or over the last three rows (nothing that is an ECG), whichever
+    is smaller: an answer that depends on the ECG needs both. Log odds, because a sure answer's log
+    probability has nowhere to go: a right "no" stays "no" for most patients. A model that looks at
+    the question alone moves by exactly 0.
+    """
     groups = [rows[-3:], rows[1:-3]]
-    moves = [np.mean([abs(row.log_odds_change) for row in group]) for group in groups if group]
-    return all(move >= LEAST_MOVE for move in moves)
+    return min(float(np.mean([abs(r.log_odds_change) for r in g])) for g in groups if g)

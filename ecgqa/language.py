@@ -18,12 +18,13 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import cast
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 DEFAULT_LLM = "SmolLM2-135M-Instruct"
@@ -98,7 +99,7 @@ def _convert(gguf: Path, folder: Path) -> None:
     quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
     config = copy.deepcopy(quantised.config)
     if hasattr(config, "quantization_config"):
-        del config.quantization_config
+        delattr(config, "quantization_config")
     model = AutoModelForCausalLM.from_config(config)
     model.load_state_dict(quantised.state_dict(), strict=True)
     model.half().save_pretrained(folder)
@@ -116,7 +117,9 @@ class Language(nn.Module):
     double as the reader of questions (`read`), so nothing is loaded twice.
     """
 
-    def __init__(self, model: nn.Module, tokenizer, name: str, reading_layers: int) -> None:
+    model: PreTrainedModel | PeftModel
+
+    def __init__(self, model: PreTrainedModel, tokenizer, name: str, reading_layers: int) -> None:
         super().__init__()
         self.name = name
         self.tokenizer = tokenizer
@@ -148,7 +151,12 @@ class Language(nn.Module):
     @property
     def width(self) -> int:
         """Size of one embedding."""
-        return self.model.get_input_embeddings().embedding_dim
+        return self.embeddings.embedding_dim
+
+    @property
+    def embeddings(self) -> nn.Embedding:
+        """The table of input embeddings."""
+        return cast(nn.Embedding, self.model.get_input_embeddings())
 
     def add_adapter(self, rank: int) -> None:
         """Put a fresh LoRA adapter (Hu et al. 2021, arXiv 2106.09685) on the upper layers."""
@@ -177,11 +185,11 @@ class Language(nn.Module):
 
     def save_adapter(self, folder: Path) -> None:
         """Write the adapter as float16 safetensors beside its configuration."""
-        self.model.save_pretrained(folder)
+        self.model.save_pretrained(str(folder))
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
         """Token ids [b, t] → embeddings [b, t, width]."""
-        return self.model.get_input_embeddings()(ids)
+        return self.embeddings(ids)
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a piece of the prompt, without special tokens."""
@@ -197,7 +205,7 @@ class Language(nn.Module):
         newline = self.ids("\n")
         rows = [newline + self.ids(text) for text in texts]
         ids, mask = pad(rows, self.tokenizer.pad_token_id)
-        device = self.model.get_input_embeddings().weight.device
+        device = self.embeddings.weight.device
         states = self._reader[0](
             input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False
         ).last_hidden_state
@@ -211,10 +219,13 @@ class Language(nn.Module):
         output layer: it is the dearest one and most positions are prompt.
         """
         base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        base = cast(PreTrainedModel, base)
         hidden = base.get_decoder()(
             inputs_embeds=embeds, attention_mask=mask.long(), use_cache=False
         ).last_hidden_state
-        return base.get_output_embeddings()(hidden[keep])
+        head = base.get_output_embeddings()
+        assert head is not None  # every causal model has one
+        return head(hidden[keep])
 
     @torch.no_grad()
     def stream(self, embeds: torch.Tensor, max_tokens: int) -> Iterator[tuple[int, torch.Tensor]]:
@@ -242,7 +253,7 @@ def pad(rows: list[list[int]], value: int) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, mask
 
 
-def _first_layers(decoder: nn.Module, count: int) -> nn.Module:
+def _first_layers(decoder: PreTrainedModel, count: int) -> PreTrainedModel:
     """A decoder that shares everything with `decoder` but ends after `count` layers."""
     short = copy.copy(decoder)
     short._modules = dict(decoder._modules)

@@ -11,9 +11,10 @@ The prompt, with `<..>` for embeddings that come from the signal:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -45,6 +46,7 @@ class ModelConfig:
     lora_rank: int = 16
     calibration: dict[str, tuple[float, float]] = field(default_factory=dict)  # scale, shift
     cautious_yes: float = 0.5  # P(yes) that few questions about another patient's ECG reach
+    least_move: float = 0.25  # log odds: a smaller move does not count as looking at the ECG
     training: dict = field(default_factory=dict)
 
 
@@ -75,9 +77,10 @@ class EcgModel(nn.Module):
             leads,
         )
         # Start at the size of the language model's own embeddings, or it would not listen.
-        size = language.model.get_input_embeddings().weight.detach().std()
+        size = language.embeddings.weight.detach().std()
         with torch.no_grad():
             out = projector.to_llm[1]
+            assert isinstance(out, nn.Linear)
             out.weight.normal_(std=float(size) / config.projector.width**0.5)
             out.bias.zero_()
         return cls(config, encoder, projector, language)
@@ -195,7 +198,7 @@ class EcgModel(nn.Module):
             starts.append(len(row))
             rows.append(row + (language.ids(" " + answers[i]) + end if answers else []))
         ids, mask = pad(rows, language.tokenizer.pad_token_id)
-        device = language.model.get_input_embeddings().weight.device
+        device = language.embeddings.weight.device
         ids, mask = ids.to(device), mask.to(device)
         embeds = language.embed(ids.clamp(min=0))
         if first is not None:
@@ -270,7 +273,8 @@ class EcgModel(nn.Module):
         shift = mask.shape[1] - mask.sum(1)
         place = (torch.arange(mask.shape[1], device=mask.device) - shift.unsqueeze(1)).clamp(min=-1)
         left = embeds.gather(1, place.clamp(min=0).unsqueeze(-1).expand_as(embeds))
-        ids = self.language.model.generate(
+        generate = cast(Callable[..., torch.Tensor], self.language.model.generate)
+        ids = generate(
             inputs_embeds=left,
             attention_mask=(place >= 0).long(),
             max_new_tokens=max_tokens,

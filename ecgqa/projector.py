@@ -141,7 +141,9 @@ class Projector(nn.Module):
         self.to_llm = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, llm_width))
         nn.init.normal_(self.concept.weight, std=0.1)
         with torch.no_grad():  # what the signal says must be as loud as what the words say
-            self.value[-1].weight.mul_(4)
+            last = self.value[-1]
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(4)
         nn.init.normal_(self.which.weight, std=0.1)
 
     @torch.no_grad()

@@ -10,7 +10,14 @@ LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V
 
 
 class EcgFileError(ValueError):
-    """A file or recording that cannot be used. The message is plain words, fit for the screen."""
+    """A file or recording that cannot be used. The message is plain words, fit for the screen.
+
+    wants: the arguments of `read_ecg` that would make it readable ("rate_hz", "units"), if any.
+    """
+
+    def __init__(self, message: str, wants: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.wants = wants
 
 
 @dataclass(frozen=True, eq=False)

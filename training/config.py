@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from transformers import HfArgumentParser
+from transformers.hf_argparser import DataClassType
 
 
 def _flag(default, text: str):
@@ -76,7 +77,8 @@ class QuestionStages:
 
 def parse(stage: type):
     """The stage's dataclass, filled from the command line."""
-    return HfArgumentParser(stage, description=stage.__doc__).parse_args_into_dataclasses()[0]
+    parser = HfArgumentParser(DataClassType(stage), description=stage.__doc__)
+    return parser.parse_args_into_dataclasses()[0]
 
 
 def resolved(config) -> dict:

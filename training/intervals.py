@@ -12,10 +12,7 @@ import argparse
 import csv
 from pathlib import Path
 
-import wfdb
-
 from ecgqa.measure import measure
-from ecgqa.record import ECG
 from training import ptbxl
 from training.questions import RANGES_MS
 
@@ -36,8 +33,7 @@ def main() -> None:
         writer = csv.writer(file)
         writer.writerow(["ecg_id", *RANGES_MS])
         for done, i in enumerate(rows):
-            record = wfdb.rdrecord(str(data.folder / data.path[i]))
-            m = measure(ECG(record.p_signal.T, record.fs, record.record_name))
+            m = measure(ptbxl.read_plain(data.folder / data.path[i]))
             values = (m.rr_ms, m.p_ms, m.pr_ms, m.qrs_ms, m.qt_ms, m.qtc_ms.get("Bazett"))
             row = [round(v, 1) if v is not None else "" for v in values]
             writer.writerow([data.ecg_id[i], *row])

@@ -140,7 +140,8 @@ def macro_auc(scores: np.ndarray, targets: np.ndarray) -> tuple[float, int]:
 def save_encoder(encoder: EcgEncoder, weights: dict[str, torch.Tensor], folder: Path, notes: dict):
     """Averaged weights as safetensors, the configuration as JSON."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {k: weights.get(k, v).contiguous() for k, v in encoder.state_dict().items()}
+    own: dict[str, torch.Tensor] = encoder.state_dict()
+    state = {k: weights.get(k, v).contiguous() for k, v in own.items()}
     save_file(state, folder / "encoder.safetensors")
     text = json.dumps({"encoder": asdict(encoder.config), "training": notes}, indent=1)
     (folder / "encoder.json").write_text(text + "\n")

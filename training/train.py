@@ -26,6 +26,7 @@ import random
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -105,13 +106,15 @@ def blank_signals(count: int, seed: int) -> np.ndarray:
 class Objective(nn.Module):
     """The model with the loss of each stage, in one forward so that DDP sees it."""
 
+    answers: torch.Tensor
+
     def __init__(self, model: EcgModel, vocabulary: list[str]) -> None:
         super().__init__()
         self.model = model
         self.vocabulary = {name: i for i, name in enumerate(vocabulary)}
         ids = [model.language.ids(" " + name) for name in vocabulary]
         with torch.no_grad():
-            table = model.language.model.get_input_embeddings().weight
+            table = model.language.embeddings.weight
             words = torch.stack([table[torch.tensor(i, device=table.device)].mean(0) for i in ids])
             self.register_buffer("answers", F.normalize(words - table.mean(0), dim=-1))
         leads = [f"lead {lead}" for lead in LEADS]
@@ -292,7 +295,8 @@ def main() -> None:
             optimizer.step()
             optimizer.zero_grad()
             progress["step"] += 1
-            losses.append(accelerator.gather(loss.detach()).mean().item())
+            gathered = cast(torch.Tensor, accelerator.gather(loss.detach()))
+            losses.append(gathered.mean().item())
             if progress["step"] % (20 if stage != "read" else 200) == 0:
                 pace = (progress["step"] - shown) / (time.time() - started)
                 say(

@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
-from pydicom.waveforms import multiplex_array
+from pydicom.waveforms.numpy_handler import multiplex_array
 
 from ecgqa.formats.leads import LeadChoice, choose_leads, lead_of
 from ecgqa.formats.recording import MAX_SECONDS, Recording, stated_or_given

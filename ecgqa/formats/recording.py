@@ -116,7 +116,8 @@ def stated_or_given(
     if stated_hz is None and given_hz is None:
         raise EcgFileError(
             "The file does not say how many samples were taken per second. Please give the "
-            "sampling rate (rate_hz), for example 500."
+            "sampling rate (rate_hz), for example 500.",
+            wants=("rate_hz",),
         )
     if stated_hz is None:
         return check_rate(float(given_hz or 0)), ()

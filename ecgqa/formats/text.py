@@ -11,6 +11,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -249,14 +250,15 @@ def _standard_order(n_columns: int, rate_hz: float | None, units: str | None) ->
             f"The file has {n_columns} column{'s' * (n_columns > 1)} and no line with lead names. "
             "Please add a first line with the names, for example: I,II,V1."
         )
-    if rate_hz is None or units is None:
-        missing = [
-            *(["the sampling rate (rate_hz)"] if rate_hz is None else []),
-            *(["the units (mV, uV or a step size such as “5 uV”)"] if units is None else []),
-        ]
+    if rate_hz is None or not units:
+        missing = {
+            **({"rate_hz": "the sampling rate (rate_hz)"} if rate_hz is None else {}),
+            **({"units": "the units (mV, uV or a step size such as “5 uV”)"} if not units else {}),
+        }
         raise EcgFileError(
             "The file has no line with lead names. Its 12 columns can be read as I, II, III, aVR, "
-            f"aVL, aVF, V1-V6, but please also give {' and '.join(missing)}."
+            f"aVL, aVF, V1-V6, but please also give {' and '.join(missing.values())}.",
+            wants=tuple(missing),
         )
     first = n_columns - len(LEADS)
     note = "No lead names in the file: columns were read in the standard order I, II, III, aVR, ..."
@@ -306,7 +308,7 @@ def _numbers(
         raise _bad_line(table, lines, upload) from error
     times = pd.Series(dtype=str)
     if time_column is not None:
-        times = frame[time_column]
+        times = cast(pd.Series, frame[time_column])
         frame[time_column] = 0.0
     return frame.to_numpy(dtype=np.float64), times, notes
 

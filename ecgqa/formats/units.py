@@ -66,5 +66,6 @@ def to_millivolts(stated: str | None, given: str | None, where: str) -> float:
     )
     raise EcgFileError(
         f"The file {says} for {where}. Please say which unit the numbers are in (units: mV, uV, V, "
-        "or a step size such as “5 uV”)."
+        "or a step size such as “5 uV”).",
+        wants=("units",),
     )

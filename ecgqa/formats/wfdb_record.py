@@ -240,7 +240,9 @@ def _lay_out(
     start = f"{stem} {len(lines)} {rate_hz!r} "
     _write_header(folder, stem, [start + str(header.n_frames or ""), *rewritten])
     record = wfdb.rdheader(str(folder / stem))
-    names = tuple(name or "" for name in record.sig_name)
+    names = tuple(name or "" for name in _per_signal(record, "sig_name"))
+    samples_each, formats = _per_signal(record, "samps_per_frame"), _per_signal(record, "fmt")
+    skews, offsets = _per_signal(record, "skew"), _per_signal(record, "byte_offset")
     choice = choose_leads(names) if wanted is None else LeadChoice({}, ())
     if wanted is None:
         needed = sorted(choice.channels.values())
@@ -259,19 +261,19 @@ def _lay_out(
             )
         _refuse_text(uploaded[name])
         inside = [index for index, line in enumerate(lines) if _file_name(line) == name]
-        per_frame = [record.samps_per_frame[index] or 1 for index in inside]
-        if min(per_frame) < 1 or len({record.fmt[index] for index in inside}) > 1:
+        per_frame = [samples_each[index] or 1 for index in inside]
+        if min(per_frame) < 1 or len({formats[index] for index in inside}) > 1:
             raise EcgFileError(f"{shown_name} is contradictory about {shown(name)}.")
-        if any((record.skew[index] or 0) > rate_hz for index in inside):
+        if any((skews[index] or 0) > rate_hz for index in inside):
             raise EcgFileError(
                 f"{shown_name} shifts a lead by more than a second. It seems damaged."
             )
         total_per_frame += sum(per_frame)
         held = _frames_held(
             uploaded[name],
-            str(record.fmt[inside[0]]),
+            str(formats[inside[0]]),
             sum(per_frame),
-            record.byte_offset[inside[0]] or 0,
+            offsets[inside[0]] or 0,
         )
         if held is not None and header.n_frames is not None and held < header.n_frames:
             raise EcgFileError(
@@ -333,7 +335,8 @@ def _lay_out_segments(
             unfiled = [_signal_line(_NO_FILE, line) for line in header.lines]
             start = f"{stem} {header.n_signals} {rate_hz!r} 0"
             _write_header(folder, stem, [start, *unfiled])
-            names = tuple(n or "" for n in wfdb.rdheader(str(folder / stem)).sig_name)
+            record = wfdb.rdheader(str(folder / stem))
+            names = tuple(n or "" for n in _per_signal(record, "sig_name"))
             choice = choose_leads(names)
         else:
             wanted = None
@@ -373,7 +376,7 @@ def _decode(
     record = wfdb.rdrecord(
         str(folder / "record"), sampto=n_frames, channels=channels, smooth_frames=False
     )
-    per_frame = [int(n or 1) for n in record.samps_per_frame]
+    per_frame = [int(n or 1) for n in _per_signal(record, "samps_per_frame")]
     finest = max(per_frame)
     notes = layout.choice.notes
     if n_frames < layout.n_frames or (main.n_frames or 0) > n_frames:
@@ -381,11 +384,12 @@ def _decode(
         notes += (kept_note(n_frames / frame_rate_hz, whole / frame_rate_hz),)
     if not layout.calibrated:
         notes += ("The header gives no gain: WFDB's default of 200 steps per mV was used.",)
+    signals, unit_names = _per_signal(record, "e_p_signal"), _per_signal(record, "units")
     leads_mv: dict[str, np.ndarray] = {}
     for lead, channel in layout.choice.channels.items():
         position = channels.index(channel)
-        signal = np.asarray(record.e_p_signal[position], dtype=np.float64)
-        unit = record.units[position]
+        signal = np.asarray(signals[position], dtype=np.float64)
+        unit = unit_names[position]
         if unit is None and np.isnan(signal).all():
             continue  # a lead of the layout that no segment holds
         signal = signal * to_millivolts(unit, units, f"lead {lead}")
@@ -398,6 +402,14 @@ def _decode(
     if len(set(per_frame)) > 1:
         notes += ("Leads with a lower sampling rate were interpolated to the highest.",)
     return leads_mv, frame_rate_hz * finest, notes
+
+
+def _per_signal(record: wfdb.Record | wfdb.MultiRecord, field: str) -> list:
+    """A field with one value per signal. Raises EcgFileError where the library found none."""
+    values = getattr(record, field, None)
+    if values is None:
+        raise EcgFileError("The header file does not describe its signals. It seems damaged.")
+    return values
 
 
 def _write_header(folder: Path, stem: str, lines: Sequence[str]) -> None:
