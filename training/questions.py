@@ -375,7 +375,7 @@ def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list
     return out
 
 
-def _fate_wordings(template: Template, grammar: dict, count: int = 60) -> list[str]:
+def _fate_wordings(template: Template, grammar: dict, count: int = 240) -> list[str]:
     """`count` wordings of a verify question about two ECGs, put together from phrases."""
     rng = random.Random(template.id)
     feature = template.group == "feature"

@@ -341,7 +341,10 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
     synonyms = questions.load_synonyms()
 
     def worder(key, rng):
-        return questions.word(key, wordings, rng, synonyms)
+        # Each key has a few wordings of its own, so that the same texts come back and are read
+        # once; the many keys of a template still show all of its wordings.
+        own = random.Random(f"{key} {rng.randrange(config.wordings_per_key)}")
+        return questions.word(key, wordings, own, synonyms)
 
     tune = stage == "tune"
     return Sampler(
