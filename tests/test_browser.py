@@ -9,7 +9,14 @@ import threading
 
 import numpy as np
 import pytest
-from test_app import EVIL_NAME, FakeAssistant, beats_mv, served, write_wfdb
+from test_app import (
+    EVIL_NAME,
+    FakeAssistant,
+    beats_mv,
+    served,
+    served_as_command,
+    write_wfdb,
+)
 
 from ecgqa import INTENDED_USE
 from ecgqa.record import LEADS
@@ -437,6 +444,29 @@ def test_an_uploaded_pair_is_drawn_measured_and_answered(page, tmp_path):
     assert "mine" in page.locator(STRIPS).get_attribute("aria-label")
     page.locator("table.measured td").get_by_text("60", exact=True).first.wait_for()
     assert "mine" in ask(page, "Is it slow?").inner_text()
+
+
+def test_the_trained_model_answers_about_two_ecgs_and_is_put_to_the_test(browser, tmp_path):
+    """`python app.py` as a user starts it: the real model, the real gallery."""
+    question = "Has atrial fibrillation been resolved in the recent tracing?"
+    with served_as_command(tmp_path) as (url, _), visit(browser, url) as page:
+        page.set_input_files(
+            "#this-upload input[type=file]", write_wfdb(tmp_path, "mine", beats_mv())
+        )
+        page.locator("#quality b").get_by_text("mine").wait_for()
+        pick(page, "other", "Simulated: atrial fibrillation")
+        page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
+        page.set_default_timeout(240_000)  # a new machine fetches the language model first
+        page.locator("#status").get_by_text("Model ready").wait_for()
+        facts = ask(page, question)
+        facts.wait_for()
+        for words in ("first ECG: Simulated: atrial", "second ECG: mine", "SmolLM2", "greedy"):
+            assert words in facts.inner_text()
+        page.click("#depends")
+        page.locator(".verdict").wait_for()
+        rows = page.locator("table.dependence tbody tr")
+        assert rows.count() == 7 and "mine" in rows.first.inner_text()
+        assert page.locator(".asked").inner_text() == question
 
 
 def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
