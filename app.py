@@ -9,7 +9,6 @@ import functools
 import html
 import inspect
 import os
-import re
 import secrets
 import sys
 import tempfile
@@ -29,13 +28,14 @@ from gradio.themes import Base as Theme
 from gradio.utils import get_upload_folder
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
-from ecgqa.answer import Answer, QuestionError, checked, compares
+from ecgqa.answer import QuestionError, checked, compares
 from ecgqa.formats import supported_suffixes
 from ecgqa.gallery import Gallery
 from ecgqa.language import ModelError
 from ecgqa.measure import Measurements
 from ecgqa.quality import assess
 from ecgqa.record import ECG, EcgFileError
+from ecgqa.report import as_text, dependence_html, measurement_html, provenance, quality_html
 
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
 SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
@@ -49,21 +49,6 @@ MODEL_QUEUE: dict[str, Any] = {
 }  # one question at a time
 FREE: dict[str, Any] = {"concurrency_limit": None}
 
-# Label, unit, decimals, value; "change" of an axis is the shorter way round the circle.
-MEASURED: tuple[tuple[str, str, Callable[[Measurements], float | None]], ...] = (
-    ("Heart rate", "per min", lambda m: m.rate_bpm),
-    ("RR interval", "ms", lambda m: m.rr_ms),
-    ("RR spread (SD)", "ms", lambda m: m.rr_spread_ms),
-    ("P duration", "ms", lambda m: m.p_ms),
-    ("PR interval", "ms", lambda m: m.pr_ms),
-    ("QRS duration", "ms", lambda m: m.qrs_ms),
-    ("QT interval", "ms", lambda m: m.qt_ms),
-    ("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett")),
-    ("QTc, Fridericia", "ms", lambda m: m.qtc_ms.get("Fridericia")),
-    ("P axis", "°", lambda m: m.p_axis_deg),
-    ("QRS axis", "°", lambda m: m.qrs_axis_deg),
-    ("T axis", "°", lambda m: m.t_axis_deg),
-)
 QUESTIONS_ONE = (
     "Does this ECG show atrial fibrillation?",
     "Is there a complete left bundle branch block?",
@@ -163,107 +148,11 @@ def in_plain_words(handler: Callable, on_page: bool = True) -> Callable:
     return safe
 
 
-def as_text(text: str) -> str:
-    """Text that neither Markdown nor HTML can read as anything but text (no tag, link, picture)."""
-    flat = re.sub(r"[^\S\n]+", " ", text)
-    return re.sub(r"[^\w\s]|_", lambda sign: f"&#{ord(sign[0])};", flat)
-
-
-def number(value: float | None, signed: bool = False) -> str:
-    """A measured number for the table; a dash where there is none."""
-    if value is None:
-        return "–"
-    text = f"{value:+.0f}" if signed else f"{value:.0f}"
-    return "0" if text in ("+0", "-0") else text.replace("-", "−")
-
-
 def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
     """The comparison ECG where the question is about two, by the user's choice or its wording."""
     if which == BOTH and other is None:
         raise QuestionError("Please choose a comparison ECG first.")
     return other if which == BOTH or (which == BY_WORDING and compares(question)) else None
-
-
-def provenance(answer: Answer) -> str:
-    """Which ECGs, which model, how decoded, how long: under every answer."""
-    order = ("first ECG: ", "second ECG: ") if len(answer.ecg_names) == 2 else ("",)
-    ecgs = " · ".join(
-        place + as_text(name) for place, name in zip(order, answer.ecg_names, strict=True)
-    )
-    facts = (
-        f"{ecgs} · {as_text(answer.model)} · {as_text(answer.decoding)} · {answer.seconds:.1f} s"
-    )
-    sure = "" if answer.declined else f"<b>Confidence {answer.confidence:.0%}</b> · "
-    return f'\n\n<span class="provenance">{sure}{facts}</span>'
-
-
-def quality_html(ecgs: Iterable[ECG | None]) -> str:
-    """One line per recording: length, rate, leads, faults, and which file it was."""
-    lines = []
-    for ecg in filter(None, ecgs):
-        quality = assess(ecg)
-        facts = [f"{ecg.seconds:.1f} s", f"{ecg.rate_hz:g} Hz"]
-        if quality.limb_residual_mv is not None:
-            facts.append(f"I + III − II: {quality.limb_residual_mv:.2f} mV")
-        if ecg.sha256:
-            facts.append(f"SHA-256 {ecg.sha256[:12]}")
-        warnings = [*quality.reasons, *ecg.notes]
-        by_fault: dict[str, list[str]] = {}
-        for lead, faults in quality.leads.items():
-            for fault in faults:
-                by_fault.setdefault(fault, []).append(lead)
-        warnings += [f"{fault.capitalize()}: {', '.join(on)}" for fault, on in by_fault.items()]
-        good = '<span class="good">no fault found in 12 leads</span>'
-        bad = " ".join(f'<span class="warn">{html.escape(text)}</span>' for text in warnings)
-        lines.append(
-            f'<div class="quality-line"><b>{html.escape(ecg.name)}</b> '
-            f"<span>{' · '.join(map(html.escape, facts))}</span> {bad or good}</div>"
-        )
-    return "".join(lines)
-
-
-def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str, kind: str) -> str:
-    """A table; every cell is escaped."""
-    cells = lambda row, tag: "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)  # noqa: E731
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return (
-        f'<div class="table-box"><table class="numbers {kind}"><caption>{html.escape(caption)}'
-        f"</caption><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def measurement_html(this: Measurements | None, other: Measurements | None) -> str:
-    """This ECG, the comparison and the change since then, side by side."""
-    rows = []
-    for label, unit, value_of in MEASURED:
-        now, then = (None if m is None else value_of(m) for m in (this, other))
-        change = None if now is None or then is None else round(now) - round(then)
-        if change is not None and unit == "°":
-            change = (change + 180) % 360 - 180
-        rows.append((f"{label} ({unit})", number(now), number(then), number(change, signed=True)))
-    return table_html(
-        ("Measurement", "This ECG", "Comparison", "Change since"),
-        rows,
-        "Measurements (algorithm, not the language model)",
-        "measured",
-    )
-
-
-def dependence_html(result) -> str:
-    """The random-ECG test: a verdict in words and the rows it rests on."""
-    kind = "good" if result.depends else "bad"
-    changes = (f"{row.log_prob_change:+.2f}".replace("-", "−") for row in result.rows)
-    rows = [
-        (row.ecg, row.answer, "0.00 (reference)" if index == 0 else change)
-        for index, (row, change) in enumerate(zip(result.rows, changes, strict=True))
-    ]
-    head = ("ECG given to the model", "Answer", "Change in log probability of the first answer")
-    return (
-        f'<p class="verdict {kind}" role="status">{html.escape(result.verdict)}</p>'
-        + table_html(
-            head, rows, "Same question, other ECGs (per token; 0 = this ECG)", "dependence"
-        )
-    )
 
 
 def status_html(loader: ModelLoader) -> str:

@@ -20,7 +20,7 @@ from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
 import app
-from ecgqa import INTENDED_USE
+from ecgqa import INTENDED_USE, report
 from ecgqa.answer import QuestionError
 from ecgqa.record import ECG, LEADS, EcgFileError
 
@@ -346,7 +346,7 @@ def test_a_path_on_the_server_is_not_a_file_of_the_user(client, tmp_path):
 
 
 def test_text_from_users_cannot_become_markup():
-    shown = app.as_text(EVIL_NAME)
+    shown = report.as_text(EVIL_NAME)
     assert html.unescape(shown) == EVIL_NAME
     assert not set("<>$`{}*[]()_!|\\\"'") & set(shown)
 
@@ -356,7 +356,7 @@ def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknow
     numbers |= {"qt_ms": None, "p_axis_deg": None, "t_axis_deg": None}
     first = SimpleNamespace(rate_bpm=82.4, qrs_ms=90.0, qrs_axis_deg=-170.0, **numbers)
     second = SimpleNamespace(rate_bpm=75.0, qrs_ms=None, qrs_axis_deg=170.0, **numbers)
-    table = app.measurement_html(first, second)
+    table = report.measurement_html(first, second)
     assert "algorithm, not the language model" in table
     assert "<td>Heart rate (per min)</td><td>82</td><td>75</td><td>+7</td>" in table
     assert "<td>QRS duration (ms)</td><td>90</td><td>–</td><td>–</td>" in table

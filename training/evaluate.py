@@ -45,6 +45,7 @@ from training.questions import NONE, TEMPLATES, Facts, Question
 CONTROLS = ("true", "blind", "shuffled", "severity", "noise", "flat", "perfect")
 KINDS = ("verify", "choose", "query")
 EXCLUSIVE = {"axis", "ranges_of_feature"}  # groups of which exactly one option is right
+MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 CAUTIOUS_YES = 0.05  # share of validation questions about another patient's ECG that get a "yes"
 
 
@@ -225,31 +226,47 @@ def _auc(pairs: np.ndarray) -> float:
     )
 
 
-def table(results: dict[str, dict]) -> str:
-    """Markdown: one row per question type, one column per control."""
+def tables(results: dict[str, dict]) -> str:
+    """Markdown: a table per figure, in it a row per question type and a column per control."""
     names = [n for n in next(iter(results.values())) if " / " not in n]
-    lines = [
-        "| question type | n | " + " | ".join(results) + " |",
-        "|---|---|" + "---|" * len(results),
-    ]
-    for name in names:
-        cells = []
-        for control in results.values():
-            e = control.get(name)
-            if e is None:
-                cells.append("")
-                continue
-            low, high = e["interval"]
-            text = f"{100 * e['exact_match']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
-            if "auc" in e:
-                low, high = e["cautious_interval"]
-                text += f", cautious {100 * e['cautious']:.1f} ({100 * low:.1f}-{100 * high:.1f})"
-                low, high = e["auc_interval"]
-                text += f", AUC {e['auc']:.3f} ({low:.3f}-{high:.3f})"
-            cells.append(text)
-        n = next(iter(results.values()))[name]["n"]
-        lines.append(f"| {name} | {n} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+    out = []
+    for title, figure, interval_of, scale in (
+        ("exact match, %", "exact_match", "interval", 100),
+        ("AUC of P(yes)", "auc", "auc_interval", 1),
+        ("cautious, %", "cautious", "cautious_interval", 100),
+    ):
+        lines = [
+            f"| {title} | n | " + " | ".join(results) + " |",
+            "|---|---|" + "---|" * len(results),
+        ]
+        for name in names:
+            cells = [
+                _cell(found.get(name, {}), figure, interval_of, scale) for found in results.values()
+            ]
+            if any(cells):
+                n = next(iter(results.values()))[name]["n"]
+                lines.append(f"| {name} | {n} | " + " | ".join(cells) + " |")
+        if len(lines) > 2:
+            out.append("\n".join(lines))
+    return "\n\n".join(out)
+
+
+def show(results: dict[str, dict], readme: Path) -> None:
+    """Replace what stands between the marks of a Markdown file by the tables."""
+    before, mark, rest = readme.read_text().partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    if not mark or not end:
+        raise ValueError(f"{readme} has no marks {MARKS}")
+    readme.write_text(f"{before}{mark}\n\n{tables(results)}\n\n{end}{after}")
+
+
+def _cell(entry: dict, figure: str, interval_of: str, scale: int) -> str:
+    if figure not in entry:
+        return ""
+    digits = 1 if scale == 100 else 3
+    value, (low, high) = entry[figure] * scale, (v * scale for v in entry[interval_of])
+    n = f", n {entry['n']}" if entry.get("part") else ""
+    return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f}){n}"
 
 
 def calibrate(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
@@ -341,6 +358,7 @@ def main() -> None:
     parser.add_argument("--verdict", action="store_true", help="set its threshold instead")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--add", action="store_true", help="keep the other types already in --out")
+    parser.add_argument("--readme", type=Path, help="put the tables between this file's marks")
     args = parser.parse_args()
     asked = questions.read_questions(args.questions)
     asked = [q for q in asked if TEMPLATES[q.template_id].kind in args.kinds]
@@ -363,13 +381,17 @@ def main() -> None:
             given = stand_ins(asked, "shuffled", data)
             predicted = read_perfectly(asked, given, facts)
             known = [k for k, (answer, _) in enumerate(predicted) if answer]
-            results[control] = summary([asked[k] for k in known], [predicted[k] for k in known])
+            found = summary([asked[k] for k in known], [predicted[k] for k in known])
+            results[control] = {
+                name: {k: entry[k] for k in ("n", "exact_match", "interval")} | {"part": True}
+                for name, entry in found.items()
+            }
         else:
             given = stand_ins(asked, control, data)
             predicted = predict(model, encoded, asked, given, args.queries)
             results[control] = summary(asked, predicted, model.config.cautious_yes)
         print(f"{control}: done, {len(asked)} questions", flush=True)
-    print(table(results))
+    print(tables(results))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         if args.add and args.out.exists():
@@ -377,6 +399,8 @@ def main() -> None:
                 results[control] = found | results.get(control, {})
         record = {"questions": args.questions.name, "results": results}
         args.out.write_text(json.dumps(record, indent=1) + "\n")
+    if args.readme:
+        show(results, args.readme)
 
 
 if __name__ == "__main__":

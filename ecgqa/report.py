@@ -1,0 +1,125 @@
+"""What the page says about an ECG in words and tables: HTML in which all user text is escaped."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Iterable
+
+from ecgqa.answer import Answer
+from ecgqa.grounding import GroundingResult
+from ecgqa.measure import Measurements
+from ecgqa.quality import assess
+from ecgqa.record import ECG
+
+# Label, unit, decimals, value; "change" of an axis is the shorter way round the circle.
+MEASURED: tuple[tuple[str, str, Callable[[Measurements], float | None]], ...] = (
+    ("Heart rate", "per min", lambda m: m.rate_bpm),
+    ("RR interval", "ms", lambda m: m.rr_ms),
+    ("RR spread (SD)", "ms", lambda m: m.rr_spread_ms),
+    ("P duration", "ms", lambda m: m.p_ms),
+    ("PR interval", "ms", lambda m: m.pr_ms),
+    ("QRS duration", "ms", lambda m: m.qrs_ms),
+    ("QT interval", "ms", lambda m: m.qt_ms),
+    ("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett")),
+    ("QTc, Fridericia", "ms", lambda m: m.qtc_ms.get("Fridericia")),
+    ("P axis", "°", lambda m: m.p_axis_deg),
+    ("QRS axis", "°", lambda m: m.qrs_axis_deg),
+    ("T axis", "°", lambda m: m.t_axis_deg),
+)
+
+
+def as_text(text: str) -> str:
+    """Text that neither Markdown nor HTML can read as anything but text (no tag, link, picture)."""
+    flat = re.sub(r"[^\S\n]+", " ", text)
+    return re.sub(r"[^\w\s]|_", lambda sign: f"&#{ord(sign[0])};", flat)
+
+
+def number(value: float | None, signed: bool = False) -> str:
+    """A measured number for the table; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:+.0f}" if signed else f"{value:.0f}"
+    return "0" if text in ("+0", "-0") else text.replace("-", "−")
+
+
+def provenance(answer: Answer) -> str:
+    """Which ECGs, which model, how decoded, how long: under every answer."""
+    order = ("first ECG: ", "second ECG: ") if len(answer.ecg_names) == 2 else ("",)
+    ecgs = " · ".join(
+        place + as_text(name) for place, name in zip(order, answer.ecg_names, strict=True)
+    )
+    facts = (
+        f"{ecgs} · {as_text(answer.model)} · {as_text(answer.decoding)} · {answer.seconds:.1f} s"
+    )
+    sure = "" if answer.declined else f"<b>Confidence {answer.confidence:.0%}</b> · "
+    return f'\n\n<span class="provenance">{sure}{facts}</span>'
+
+
+def quality_html(ecgs: Iterable[ECG | None]) -> str:
+    """One line per recording: length, rate, leads, faults, and which file it was."""
+    lines = []
+    for ecg in filter(None, ecgs):
+        quality = assess(ecg)
+        facts = [f"{ecg.seconds:.1f} s", f"{ecg.rate_hz:g} Hz"]
+        if quality.limb_residual_mv is not None:
+            facts.append(f"I + III − II: {quality.limb_residual_mv:.2f} mV")
+        if ecg.sha256:
+            facts.append(f"SHA-256 {ecg.sha256[:12]}")
+        warnings = [*quality.reasons, *ecg.notes]
+        by_fault: dict[str, list[str]] = {}
+        for lead, faults in quality.leads.items():
+            for fault in faults:
+                by_fault.setdefault(fault, []).append(lead)
+        warnings += [f"{fault.capitalize()}: {', '.join(on)}" for fault, on in by_fault.items()]
+        good = '<span class="good">no fault found in 12 leads</span>'
+        bad = " ".join(f'<span class="warn">{html.escape(text)}</span>' for text in warnings)
+        lines.append(
+            f'<div class="quality-line"><b>{html.escape(ecg.name)}</b> '
+            f"<span>{' · '.join(map(html.escape, facts))}</span> {bad or good}</div>"
+        )
+    return "".join(lines)
+
+
+def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str, kind: str) -> str:
+    """A table; every cell is escaped."""
+    cells = lambda row, tag: "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)  # noqa: E731
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return (
+        f'<div class="table-box"><table class="numbers {kind}"><caption>{html.escape(caption)}'
+        f"</caption><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def measurement_html(this: Measurements | None, other: Measurements | None) -> str:
+    """This ECG, the comparison and the change since then, side by side."""
+    rows = []
+    for label, unit, value_of in MEASURED:
+        now, then = (None if m is None else value_of(m) for m in (this, other))
+        change = None if now is None or then is None else round(now) - round(then)
+        if change is not None and unit == "°":
+            change = (change + 180) % 360 - 180
+        rows.append((f"{label} ({unit})", number(now), number(then), number(change, signed=True)))
+    return table_html(
+        ("Measurement", "This ECG", "Comparison", "Change since"),
+        rows,
+        "Measurements (algorithm, not the language model)",
+        "measured",
+    )
+
+
+def dependence_html(result: GroundingResult) -> str:
+    """The random-ECG test: a verdict in words and the rows it rests on."""
+    kind = "good" if result.depends else "bad"
+    changes = (f"{row.log_prob_change:+.2f}".replace("-", "−") for row in result.rows)
+    rows = [
+        (row.ecg, row.answer, "0.00 (reference)" if index == 0 else change)
+        for index, (row, change) in enumerate(zip(result.rows, changes, strict=True))
+    ]
+    head = ("ECG given to the model", "Answer", "Change in log probability of the first answer")
+    return (
+        f'<p class="verdict {kind}" role="status">{html.escape(result.verdict)}</p>'
+        + table_html(
+            head, rows, "Same question, other ECGs (per token; 0 = this ECG)", "dependence"
+        )
+    )
