@@ -231,7 +231,7 @@ def option_question(question: str, option: str) -> tuple[str, str]:
         return check_option(question, option), "check"
     lead = re.search(r"\b(aV[RLF]|V[1-6]|lead (?:I{1,3}))\b", question)
     where = f" in lead {lead[1].removeprefix('lead ')}" if lead else ""
-    return f"Is {option} present{where} in this ECG?", "verify"
+    return f"Is {option} present{where} in this ECG?", "option"
 
 
 def score_options(model: EcgModel, question: str, options: Sequence[str], first, second=None):

@@ -254,7 +254,8 @@ class EcgModel(nn.Module):
     ) -> torch.Tensor:
         """P("yes") against "no", [b], calibrated (Platt 1999) on the validation ECGs.
 
-        kind: "verify" for a question as the user asks it, "check" for an option of a question.
+        kind: "verify" for a question as the user asks it; "option" for an option asked about
+        plainly, "check" for one that is checked as an answer (`answer.option_question`).
         """
         scale, shift = self.config.calibration.get(kind, (1.0, 0.0))
         return torch.sigmoid(self.yes_margin(questions, first, second) * scale + shift)

@@ -300,12 +300,11 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     evaluate = ["training.evaluate", "--ptbxl", str(made / "ptbxl"), "--cache", str(made / "cache"),
                 "--questions", str(held), "--checkpoint", str(out / "checkpoint"),
                 "--llm", str(made / "llm")]  # fmt: skip
-    text = run(*evaluate, "--calibrate", "--kinds", "verify", "choose", "--limit", "40")
+    text = run("training.calibrate", *evaluate[1:], "--limit", "40", "--verdicts", "6")
     assert "verify: scale" in text and "cautious: P(yes) of" in text
-    text = run(*evaluate, "--verdict", "--kinds", "verify", "--limit", "8")
     assert "same recording: 95 % move less than" in text
     config = json.loads((out / "checkpoint" / "config.json").read_text())
-    assert set(config["calibration"]) <= {"verify", "check"} and 0.5 <= config["cautious_yes"] <= 1
+    assert set(config["calibration"]) <= {"verify", "option", "check"} and 0.5 <= config["cautious_yes"] <= 1
     assert config["least_move"] != 0.25
     controls = ["true", "blind", "shuffled", "severity", "noise", "perfect"]
     run(*evaluate, "--control", *controls, "--limit", "40", "--out", str(made / "out.json"),

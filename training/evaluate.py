@@ -25,20 +25,17 @@ import argparse
 import json
 import math
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from ecgqa.answer import CHECKPOINT, option_question
 from ecgqa.features import EcgFeatures
-from ecgqa.grounding import flat_signal, ground, move, noise_signal
+from ecgqa.grounding import flat_signal, noise_signal
 from ecgqa.model import SEPARATOR, EcgModel
-from ecgqa.record import ECG
-from ecgqa.tensor import MODEL_RATE_HZ
 from training import ptbxl, questions
 from training.questions import NONE, TEMPLATES, Facts, Question
 
@@ -46,7 +43,6 @@ CONTROLS = ("true", "blind", "shuffled", "severity", "noise", "flat", "perfect")
 KINDS = ("verify", "choose", "query")
 EXCLUSIVE = {"axis", "ranges_of_feature"}  # groups of which exactly one option is right
 MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
-CAUTIOUS_YES = 0.05  # share of validation questions about another patient's ECG that get a "yes"
 
 
 class Encoded:
@@ -269,72 +265,13 @@ def _cell(entry: dict, figure: str, interval_of: str, scale: int) -> str:
     return f"{value:.{digits}f} ({low:.{digits}f}-{high:.{digits}f}){n}"
 
 
-def calibrate(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
-    """Fit Platt scaling of P(yes) and the cautious P(yes); write them into the checkpoint."""
-    margins: dict[str, list[float]] = defaultdict(list)
-    truth: dict[str, list[bool]] = defaultdict(list)
-    for question in asked:
-        rows = put(question, TEMPLATES[question.template_id].kind == "verify")
-        ecgs = [encoded.of([i] * len(rows)) for i in question.ecg_id]
-        found = model.yes_margin([text for text, _, _ in rows], *ecgs).tolist()
-        for (_, kind, option), margin in zip(rows, found, strict=True):
-            margins[kind].append(margin)
-            truth[kind].append((option or "yes") in question.answer)
-    fitted = {}
-    for kind in sorted(margins):
-        fit = LogisticRegression(C=1e6).fit(np.array(margins[kind])[:, None], truth[kind])
-        fitted[kind] = (round(float(fit.coef_[0, 0]), 4), round(float(fit.intercept_[0]), 4))
-        print(f"{kind}: scale {fitted[kind][0]}, shift {fitted[kind][1]}, n {len(truth[kind])}")
-    model.config = replace(model.config, calibration=fitted)
-    verify = [q for q in asked if TEMPLATES[q.template_id].kind == "verify"]
-    given = stand_ins(verify, "shuffled", encoded.data)
-    chances = [chance for _, chance in predict(model, encoded, verify, given)]
-    cautious = round(max(0.5, float(np.quantile(chances, 1 - CAUTIOUS_YES))), 3)
-    print(f"cautious: P(yes) of {cautious} and more, n {len(chances)}")
-    model.config = replace(model.config, cautious_yes=cautious)
-    raw = json.loads((folder / "config.json").read_text())
-    raw |= {"calibration": fitted, "cautious_yes": cautious}
-    (folder / "config.json").write_text(json.dumps(raw, indent=1) + "\n")
-
-
-def same_but_different(signal: np.ndarray, seed: int) -> np.ndarray:
-    """The recording as another second of it would look: shifted by up to 1 s, 10 µV of noise."""
-    rng = np.random.default_rng(seed)
-    shifted = np.roll(np.asarray(signal, np.float32), int(rng.integers(-100, 101)), axis=1)
-    return shifted + rng.normal(0, 0.01, shifted.shape).astype(np.float32)
-
-
-def verdicts(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
-    """Set the random-ECG test's threshold from what moves an answer that should not move.
-
-    An answer may depend on which second of the recording was taken; it depends on the patient when
-    other patients, and nothing at all, move it further than that does for 19 of 20 questions.
-    """
-    asked = [q for q in asked if len(q.ecg_id) == 1]
-    pool = [i for q in asked for i in q.ecg_id]
-    rng = np.random.default_rng(0)
-    still, moved = [], []
-    for k, question in enumerate(asked):
-        own = np.asarray(encoded.signal(question.ecg_id[0]), np.float32)
-        ecg = ECG(own, MODEL_RATE_HZ, "this")
-        same = [ECG(same_but_different(own, 3 * k + i), MODEL_RATE_HZ, "same") for i in range(3)]
-        strangers = [
-            ECG(np.asarray(encoded.signal(int(i)), np.float32), MODEL_RATE_HZ, str(i))
-            for i in rng.choice(pool, 3)
-        ]
-        rows = ground(model, question.question, ecg, None, [(e.name, e) for e in same]).rows
-        still.append(float(np.mean([abs(row.log_odds_change) for row in rows[1:-3]])))
-        result = ground(model, question.question, ecg, None, [(e.name, e) for e in strangers])
-        moved.append(move(result.rows))
-    least = round(float(np.quantile(still, 0.95)), 2)
-    low, high = interval(np.array(moved) >= least)
-    print(f"same recording: 95 % move less than {least} (median {np.median(still):.2f})")
-    share = np.mean(np.array(moved) >= least)
-    print(
-        f"other patients and no ECG: {share:.2f} ({low:.2f}-{high:.2f}) move more, n {len(moved)}"
-    )
-    raw = json.loads((folder / "config.json").read_text()) | {"least_move": least}
-    (folder / "config.json").write_text(json.dumps(raw, indent=1) + "\n")
+def some_questions(path: Path, kinds: Collection[str], limit: int) -> list[Question]:
+    """The questions of these kinds in a file or folder; at most `limit` (0: all), at random."""
+    asked = [q for q in questions.read_questions(path) if TEMPLATES[q.template_id].kind in kinds]
+    if not limit or limit >= len(asked):
+        return asked
+    chosen = np.random.default_rng(0).choice(len(asked), limit, replace=False)
+    return [asked[i] for i in sorted(chosen)]
 
 
 def main() -> None:
@@ -354,26 +291,14 @@ def main() -> None:
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--llm")
     parser.add_argument("--cache", default=".work/cache")
-    parser.add_argument("--calibrate", action="store_true", help="fit P(yes) on these instead")
-    parser.add_argument("--verdict", action="store_true", help="set its threshold instead")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--add", action="store_true", help="keep the other types already in --out")
     parser.add_argument("--readme", type=Path, help="put the tables between this file's marks")
     args = parser.parse_args()
-    asked = questions.read_questions(args.questions)
-    asked = [q for q in asked if TEMPLATES[q.template_id].kind in args.kinds]
-    if args.limit and args.limit < len(asked):
-        chosen = np.random.default_rng(0).choice(len(asked), args.limit, replace=False)
-        asked = [asked[i] for i in sorted(chosen)]
+    asked = some_questions(args.questions, args.kinds, args.limit)
     data = ptbxl.load(args.ptbxl)
     model = EcgModel.load(args.checkpoint, args.llm)
     encoded = Encoded(model, data, ptbxl.signals(data, args.cache))
-    if args.calibrate:
-        calibrate(model, encoded, asked, args.checkpoint)
-        return
-    if args.verdict:
-        verdicts(model, encoded, asked, args.checkpoint)
-        return
     results = {}
     for control in args.control:
         if control == "perfect":

@@ -1,0 +1,129 @@
+"""Set a checkpoint's probabilities and thresholds on validation questions.
+
+    python -m training.calibrate --ptbxl DIR --questions VALID.json [--checkpoint DIR] \
+        [--limit 900] [--verdicts 80]
+
+Platt scaling of P(yes) (Platt 1999), the P(yes) that a cautious yes needs, and how far an answer
+must move before the random-ECG test says that it depends on the ECG. Written into the checkpoint's
+config.json; the weights stay.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from ecgqa.answer import CHECKPOINT
+from ecgqa.grounding import ground, move
+from ecgqa.model import EcgModel
+from ecgqa.record import ECG
+from ecgqa.tensor import MODEL_RATE_HZ
+from training import ptbxl
+from training.evaluate import Encoded, interval, predict, put, some_questions, stand_ins
+from training.questions import TEMPLATES, Question
+
+CAUTIOUS_YES = 0.05  # share of validation questions about another patient's ECG that get a "yes"
+
+
+def fit_yes(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
+    """Fit Platt scaling of P(yes) and the cautious P(yes); write them into the checkpoint."""
+    margins: dict[str, list[float]] = defaultdict(list)
+    truth: dict[str, list[bool]] = defaultdict(list)
+    for question in asked:
+        rows = put(question, TEMPLATES[question.template_id].kind == "verify")
+        ecgs = [encoded.of([i] * len(rows)) for i in question.ecg_id]
+        found = model.yes_margin([text for text, _, _ in rows], *ecgs).tolist()
+        for (_, kind, option), margin in zip(rows, found, strict=True):
+            margins[kind].append(margin)
+            truth[kind].append((option or "yes") in question.answer)
+    fitted = {}
+    for kind in sorted(margins):
+        fit = LogisticRegression(C=1e6).fit(np.array(margins[kind])[:, None], truth[kind])
+        fitted[kind] = (round(float(fit.coef_[0, 0]), 4), round(float(fit.intercept_[0]), 4))
+        print(f"{kind}: scale {fitted[kind][0]}, shift {fitted[kind][1]}, n {len(truth[kind])}")
+    model.config = replace(model.config, calibration=fitted)
+    verify = [q for q in asked if TEMPLATES[q.template_id].kind == "verify"]
+    given = stand_ins(verify, "shuffled", encoded.data)
+    chances = [chance for _, chance in predict(model, encoded, verify, given)]
+    cautious = round(max(0.5, float(np.quantile(chances, 1 - CAUTIOUS_YES))), 3)
+    print(f"cautious: P(yes) of {cautious} and more, n {len(chances)}")
+    model.config = replace(model.config, cautious_yes=cautious)
+    write(folder, {"calibration": fitted, "cautious_yes": cautious})
+
+
+def same_but_different(signal: np.ndarray, seed: int) -> np.ndarray:
+    """The recording as another second of it would look: shifted by up to 1 s, 10 µV of noise."""
+    rng = np.random.default_rng(seed)
+    shifted = np.roll(np.asarray(signal, np.float32), int(rng.integers(-100, 101)), axis=1)
+    return shifted + rng.normal(0, 0.01, shifted.shape).astype(np.float32)
+
+
+def set_verdict(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
+    """Set the random-ECG test's threshold from what moves an answer that should not move.
+
+    An answer may depend on which second of the recording was taken; it depends on the patient when
+    other patients, and nothing at all, move it further than that does for 19 of 20 questions.
+    """
+    asked = [q for q in asked if len(q.ecg_id) == 1]
+    pool = [i for q in asked for i in q.ecg_id]
+    rng = np.random.default_rng(0)
+    still, moved = [], []
+    for k, question in enumerate(asked):
+        own = np.asarray(encoded.signal(question.ecg_id[0]), np.float32)
+        ecg = ECG(own, MODEL_RATE_HZ, "this")
+        same = [ECG(same_but_different(own, 3 * k + i), MODEL_RATE_HZ, "same") for i in range(3)]
+        strangers = [
+            ECG(np.asarray(encoded.signal(int(i)), np.float32), MODEL_RATE_HZ, str(i))
+            for i in rng.choice(pool, 3)
+        ]
+        rows = ground(model, question.question, ecg, None, [(e.name, e) for e in same]).rows
+        still.append(float(np.mean([abs(row.log_odds_change) for row in rows[1:-3]])))
+        result = ground(model, question.question, ecg, None, [(e.name, e) for e in strangers])
+        moved.append(move(result.rows))
+    least = round(float(np.quantile(still, 0.95)), 2)
+    low, high = interval(np.array(moved) >= least)
+    print(f"same recording: 95 % move less than {least} (median {np.median(still):.2f})")
+    share = np.mean(np.array(moved) >= least)
+    print(
+        f"other patients and no ECG: {share:.2f} ({low:.2f}-{high:.2f}) move more, n {len(moved)}"
+    )
+    write(folder, {"least_move": least})
+
+
+def write(folder: Path, settings: dict) -> None:
+    """Change a few settings of the checkpoint's config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | settings, indent=1) + "\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ptbxl", required=True)
+    parser.add_argument("--questions", required=True, type=Path, help="about validation ECGs")
+    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser.add_argument("--llm")
+    parser.add_argument("--limit", type=int, default=900, help="questions to fit P(yes) on")
+    parser.add_argument("--verdicts", type=int, default=80, help="questions for the verdict")
+    parser.add_argument("--cache", default=".work/cache")
+    args = parser.parse_args()
+    data = ptbxl.load(args.ptbxl)
+    model = EcgModel.load(args.checkpoint, args.llm)
+    encoded = Encoded(model, data, ptbxl.signals(data, args.cache))
+    asked = some_questions(args.questions, ("verify", "choose"), args.limit)
+    fit_yes(model, encoded, asked, args.checkpoint)
+    asked = [q for q in some_questions(args.questions, ("verify",), 0) if len(q.ecg_id) == 1]
+    chosen = np.random.default_rng(1).permutation(len(asked))[: args.verdicts]
+    set_verdict(model, encoded, [asked[i] for i in chosen], args.checkpoint)
+
+
+if __name__ == "__main__":
+    main()
