@@ -341,13 +341,15 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
     synonyms = questions.load_synonyms()
 
     def worder(key, rng):
-        # Each key has a few wordings of its own, so that the same texts come back and are read
-        # once; the many keys of a template still show all of its wordings.
-        own = random.Random(f"{key} {rng.randrange(config.wordings_per_key)}")
+        # Each template has so many texts, shared by its keys, so that they come back and are read
+        # once. A key with few of them leaves out wordings, which the template's other keys show.
+        keys = len(sampler.keys[key.template.id])
+        texts = max(config.texts_per_key, config.texts_per_template // keys)
+        own = random.Random(f"{key} {rng.randrange(texts)}")
         return questions.word(key, wordings, own, synonyms)
 
     tune = stage == "tune"
-    return Sampler(
+    sampler = Sampler(
         facts,
         rows,
         worder,
@@ -356,6 +358,7 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
         check_share=config.check_share,
         seed=config.seed,
     )
+    return sampler
 
 
 def text_pool(sampler: Sampler, config: QuestionStages) -> list[Draw]:
