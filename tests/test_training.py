@@ -304,7 +304,10 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     assert "verify: scale" in text and "cautious: P(yes) of" in text
     assert "same recording: 95 % move less than" in text
     config = json.loads((out / "checkpoint" / "config.json").read_text())
-    assert set(config["calibration"]) <= {"verify", "option", "check"} and 0.5 <= config["cautious_yes"] <= 1
+    assert (
+        set(config["calibration"]) <= {"verify", "option", "check"}
+        and 0.5 <= config["cautious_yes"] <= 1
+    )
     assert config["least_move"] != 0.25
     controls = ["true", "blind", "shuffled", "severity", "noise", "perfect"]
     run(*evaluate, "--control", *controls, "--limit", "40", "--out", str(made / "out.json"),
@@ -312,6 +315,10 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     results = json.loads((made / "out.json").read_text())["results"]
     assert list(results) == controls
     assert sum(v["n"] for k, v in results["true"].items() if "/" not in k and "," not in k) == 40
+    text = run("training.controls", *data_flags(made), "--intervals", str(made / "intervals.csv"),
+               "--checkpoint", str(out / "checkpoint"), "--llm", str(made / "llm"),
+               "--questions", "12")  # fmt: skip
+    assert len(re.findall(r"\| (?:yes|no) \|$", text, re.M)) == 8
     asked = questions.read_questions(held)
     assert {i for q in asked for i in q.ecg_id} <= set(range(273, 321)), "only test ECGs"
 

@@ -35,13 +35,14 @@ Worder = Callable[[Key, random.Random], str]
 class Draw:
     """A drawn question with the rows of its ECGs and the stratum it was drawn from.
 
-    names: statements and leads ("lead V2") that the question is about.
+    names: statements and leads ("lead V2") that the question is about. key: what it words.
     """
 
     question: Question
     rows: tuple[int, ...]
     stratum: tuple[int, ...]
-    names: tuple[str, ...] = ()
+    names: tuple[str, ...]
+    key: Key
 
 
 class Sampler:
@@ -111,7 +112,7 @@ class Sampler:
             if answer is None:
                 continue
             question = questions.make_question(key, text, answer, self.data, rows)
-            return Draw(question, rows, stratum, self._names(key, option))
+            return Draw(question, rows, stratum, self._names(key, option), key)
         raise LookupError(f"template {template_id}: the labels allow no question")
 
     def _names(self, key: Key, option: str | None) -> tuple[str, ...]:
