@@ -250,13 +250,15 @@ class EcgModel(nn.Module):
         questions: list[str],
         first: EcgFeatures | None,
         second: EcgFeatures | None = None,
-        kind: str = "verify",
+        kind: str = "",
     ) -> torch.Tensor:
         """P("yes") against "no", [b], calibrated (Platt 1999) on the validation ECGs.
 
-        kind: "verify" for a question as the user asks it; "option" for an option asked about
-        plainly, "check" for one that is checked as an answer (`answer.option_question`).
+        kind: "verify" for a question as the user asks it, "compare" for one about two ECGs (both by
+        default); "option" for an option asked about plainly, "check" for one that is checked as an
+        answer (`answer.option_question`).
         """
+        kind = kind or ("verify" if second is None else "compare")
         scale, shift = self.config.calibration.get(kind, (1.0, 0.0))
         return torch.sigmoid(self.yes_margin(questions, first, second) * scale + shift)
 

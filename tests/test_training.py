@@ -305,7 +305,7 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     assert "same recording: 95 % move less than" in text
     config = json.loads((out / "checkpoint" / "config.json").read_text())
     assert (
-        set(config["calibration"]) <= {"verify", "option", "check"}
+        set(config["calibration"]) <= {"verify", "compare", "option", "check"}
         and 0.5 <= config["cautious_yes"] <= 1
     )
     assert config["least_move"] != 0.25

@@ -105,7 +105,8 @@ def stand_ins(
 def put(question: Question, whole: bool) -> list[tuple[str, str, str | None]]:
     """What the model is asked: (text, kind of calibration, option) as it is, or per option."""
     if whole:
-        return [(question.question, "verify", None)]
+        kind = "verify" if TEMPLATES[question.template_id].ecgs == 1 else "compare"
+        return [(question.question, kind, None)]
     options = [a for a in question.valid_answers if a != NONE]
     return [(*option_question(question.question, o), o) for o in options]
 
