@@ -58,9 +58,10 @@ QUESTIONS_ONE = (
     "Which rhythm does this ECG show?",
 )
 QUESTIONS_TWO = (
-    "Which findings are new in the second ECG, compared with the first?",
+    "Is a complete left bundle branch block new in the second ECG?",
     "Is atrial fibrillation still present in the second ECG?",
     "Has atrial fibrillation gone in the second ECG?",
+    "Which findings are new in the second ECG?",
 )
 
 

@@ -22,7 +22,7 @@ class EncoderStage:
     intervals: str = _flag("", "CSV of training.intervals; empty: no names for intervals")
     out: str = _flag(".work/encoder", "folder for the encoder and the state to resume from")
     cache: str = _flag(".work/cache", "folder for the signals, read once")
-    epochs: int = _flag(14, "passes over the ECGs of patients outside valid and test")
+    epochs: int = _flag(16, "passes over the ECGs of patients outside valid and test")
     batch: int = _flag(64, "ECGs a step, over all processes")
     learning_rate: float = _flag(2e-3, "peak of the one-cycle schedule")
     weight_decay: float = _flag(0.05, "of AdamW")

@@ -288,6 +288,7 @@ def main() -> None:
     parser.add_argument(
         "--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="leave out the others"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of the shuffles")
     parser.add_argument("--limit", type=int, default=0, help="a random so many of the questions")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--llm")
@@ -304,7 +305,7 @@ def main() -> None:
     for control in args.control:
         if control == "perfect":
             facts = Facts(data, args.intervals)
-            given = stand_ins(asked, "shuffled", data)
+            given = stand_ins(asked, "shuffled", data, args.seed)
             predicted = read_perfectly(asked, given, facts)
             known = [k for k, (answer, _) in enumerate(predicted) if answer]
             found = summary([asked[k] for k in known], [predicted[k] for k in known])
@@ -313,7 +314,7 @@ def main() -> None:
                 for name, entry in found.items()
             }
         else:
-            given = stand_ins(asked, control, data)
+            given = stand_ins(asked, control, data, args.seed)
             predicted = predict(model, encoded, asked, given, args.queries)
             results[control] = summary(asked, predicted, model.config.cautious_yes)
         print(f"{control}: done, {len(asked)} questions", flush=True)
