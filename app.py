@@ -43,10 +43,8 @@ NO_COMPARISON = "None"
 BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
 UNITS = ["mV", "uV", "V"]
 STYLE = Path(__file__).parent / "ecgqa" / "paper.css"
-MODEL_QUEUE: dict[str, Any] = {
-    "concurrency_id": "model",
-    "concurrency_limit": 1,
-}  # one question at a time
+# One question at a time; drawing never waits for it.
+MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
 
 QUESTIONS_ONE = (

@@ -219,6 +219,6 @@ def test_cardiologists_marks(ecg_data):
         for key, marked in ludb.marked_ms(folder, name).items():
             if getattr(found, key) is not None:
                 errors[key].append(getattr(found, key) - marked)
-    assert all(len(each) >= 5 for each in errors.values())
+    assert len(errors["qrs_ms"]) >= 8 and len(errors["pr_ms"]) >= 5 and len(errors["qt_ms"]) >= 5
     for key, limit_ms in (("qrs_ms", 15), ("pr_ms", 20), ("qt_ms", 25)):
         assert np.median(np.abs(errors[key])) < limit_ms

@@ -67,10 +67,10 @@ def same_but_different(signal: np.ndarray, seed: int) -> np.ndarray:
 def set_verdict(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
     """Set the random-ECG test's threshold from what moves an answer that should not move.
 
-    An answer may depend on which second of the recording was taken; it depends on the patient when
-    other patients, and nothing at all, move it further than that does for 19 of 20 questions.
+    asked: about one ECG each. An answer may depend on which second of the recording was taken; it
+    depends on the patient when other patients, and nothing at all, move it further than that does
+    for 19 of 20 questions.
     """
-    asked = [q for q in asked if len(q.ecg_id) == 1]
     pool = [i for q in asked for i in q.ecg_id]
     rng = np.random.default_rng(0)
     still, moved = [], []

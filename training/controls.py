@@ -15,7 +15,8 @@ Beside the shuffles of `training.evaluate` (another ECG, one of the same severit
 - order: two ECGs exchanged, with "resolved" exchanged for "new": the answer should stay; the same
   ECG twice: nothing is resolved or new.
 
-Every line has a 95 % bootstrap interval and the number of questions.
+Every line has a 95 % bootstrap interval (leak: the range under permutation) and the number of
+questions.
 """
 
 from __future__ import annotations

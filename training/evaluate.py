@@ -120,7 +120,7 @@ def read_perfectly(
     for question, ids in zip(asked, given, strict=True):
         rows = tuple(index[int(i)] for i in ids or ())
         answer = questions.answer_of(questions.key_of(question), facts, rows)
-        if answer == ("not sure",):
+        if answer == ("not sure",):  # the model is only asked for yes or no
             answer = ("yes",)
         out.append((answer or (), float(answer == ("yes",))))
     return out

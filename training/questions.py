@@ -333,7 +333,7 @@ def key_of(question: Question) -> Key:
     if group == "normal":
         return Key(template, (GROUPS["normal"][0],))
     if group in UNNAMED or group == "any_noise_in_lead":
-        return Key(template, (context if group == "any_noise_in_lead" else "",), context=context)
+        return Key(template, ("",), context=context)
     return Key(template, attribute[-1:], context=context)
 
 
