@@ -16,6 +16,7 @@ from ecgqa.gallery import Gallery
 from ecgqa.grounding import GroundingResult, ground
 from ecgqa.language import Progress
 from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel
+from ecgqa.options import abstains, affirmed, check, is_list, option_questions, sureness, understand
 from ecgqa.quality import assess
 from ecgqa.record import ECG
 from ecgqa.tensor import model_input
@@ -107,16 +108,23 @@ class EcgAssistant:
             return
         with self._turn:
             first, second = self._features(ecg, comparison)
-            text, mean_log_prob = "", 0.0
-            for piece in self.model.stream(question, first, second):
-                text, mean_log_prob = piece
-                yield replace(blank, text=text, seconds=time.perf_counter() - started)
-            if text in YES_NO:
-                # The calibrated probability, and where it turns the scales, its answer.
-                yes = float(self.model.yes_probability([question], first, second)[0])
-                text, confidence = ("yes", yes) if yes >= 0.5 else ("no", 1 - yes)
+            (asked,) = understand(self.model, [question], second is not None)
+            if not is_list(self.model, asked):
+                text, confidence = "", 0.0
+                for text, log_prob in self.model.stream(question, first, second):
+                    confidence = math.exp(log_prob)
+                    yield replace(blank, text=text, seconds=time.perf_counter() - started)
+                if text in YES_NO:
+                    # The calibrated probability, and where it turns the scales, its answer.
+                    yes = float(self.model.yes_probability([question], first, second)[0])
+                    text, confidence = ("yes", yes) if yes >= 0.5 else ("no", 1 - yes)
+            elif abstains(self.model, question, first, second):
+                text, confidence = ABSTENTION, 0.0
             else:
-                confidence = math.exp(mean_log_prob)
+                chances = check(self.model, asked, first, second)
+                text = SEPARATOR.join(affirmed(chances, asked.kind))
+                confidence = sureness(chances, asked.kind)
+                blank = replace(blank, decoding="option by option")
         if text == ABSTENTION or confidence < LEAST_CONFIDENCE:
             yield self._declined(blank, started)
             return
@@ -215,32 +223,12 @@ def checked(question: str) -> str:
     return words
 
 
-def check_option(question: str, option: str) -> str:
-    """The yes/no question whether `option` belongs to the answer of `question`."""
-    return f"{question} Is the answer {option}?"
-
-
-def option_question(question: str, option: str) -> tuple[str, str]:
-    """The yes/no question that an option is put as, and its kind of calibration.
-
-    A finding that stands alone is asked about plainly, which the model knows best (on validation
-    ECGs AUC 0.83 against 0.74). Where the option makes sense only with the question (a comparison,
-    a range, a lead as the answer), it is checked as an answer to it.
-    """
-    if compares(question) or option.startswith("lead ") or option.endswith("normal range"):
-        return check_option(question, option), "check"
-    lead = re.search(r"\b(aV[RLF]|V[1-6]|lead (?:I{1,3}))\b", question)
-    where = f" in lead {lead[1].removeprefix('lead ')}" if lead else ""
-    return f"Is {option} present{where} in this ECG?", "option"
-
-
 def score_options(model: EcgModel, question: str, options: Sequence[str], first, second=None):
     """See `EcgAssistant.score`; first and second are features of one ECG each (or None)."""
     if set(options) <= set(YES_NO):
         yes = float(model.yes_probability([question], first, second)[0])
         return {option: yes if option == "yes" else 1 - yes for option in options}
-    each = {}
-    for option in options:
-        text, kind = option_question(question, option)
-        each[option] = float(model.yes_probability([text], first, second, kind)[0])
-    return each
+    (asked,) = understand(model, [question], second is not None)
+    texts = option_questions(model, asked, options)
+    each = [float(model.yes_probability([text], first, second, "option")[0]) for text in texts]
+    return dict(zip(options, each, strict=True))

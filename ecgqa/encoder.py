@@ -8,7 +8,7 @@ answered. The heads are trained in stage 1 and stay: their probabilities become 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -32,6 +32,7 @@ class EncoderConfig:
     dropout: float = 0.2
     statements: tuple[str, ...] = field(default=())  # e.g. "atrial fibrillation"
     lead_findings: tuple[str, ...] = field(default=())  # per lead, e.g. "static noise"
+    members: int = 1  # encoders side by side, see `EncoderEnsemble`
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> EncoderConfig:
@@ -143,3 +144,39 @@ class EcgEncoder(nn.Module):
             self.statement_head(self.dropout(pooled)),
             self.lead_head(self.dropout(lead)),
         )
+
+
+class EncoderEnsemble(nn.Module):
+    """Encoders that were trained from other seeds, side by side.
+
+    Their logits are averaged, which is worth more than a larger encoder on so few ECGs; their
+    tokens are put next to each other, `width` = members × config.width.
+    """
+
+    def __init__(self, members: list[EcgEncoder]) -> None:
+        super().__init__()
+        self.config = replace(members[0].config, members=len(members))
+        self.members = nn.ModuleList(members)
+
+    @property
+    def width(self) -> int:
+        """Of every token."""
+        return self.config.width * self.config.members
+
+    def forward(self, signal: torch.Tensor) -> EcgFeatures:
+        """signal: [b, 12, 1000] from `ecgqa.tensor.model_input`."""
+        time, lead, pooled, statements, leads = zip(
+            *(member(signal) for member in self.members), strict=True
+        )
+        return EcgFeatures(
+            torch.cat(time, dim=-1),
+            torch.cat(lead, dim=-1),
+            torch.cat(pooled, dim=-1),
+            torch.stack(statements).mean(0),
+            torch.stack(leads).mean(0),
+        )
+
+
+def build_encoder(config: EncoderConfig) -> EncoderEnsemble:
+    """A fresh ensemble of `config.members` encoders."""
+    return EncoderEnsemble([EcgEncoder(config) for _ in range(config.members)])

@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from ecgqa.language import Progress
-from ecgqa.model import EcgModel
+from ecgqa.model import ABSTENTION, SEPARATOR, EcgModel
+from ecgqa.options import NONE, abstains, affirmed, check, is_list, option_questions, understand
 from ecgqa.record import ECG
 from ecgqa.tensor import MODEL_SAMPLES, model_input
 
@@ -69,8 +70,9 @@ def ground(
 ) -> GroundingResult:
     """Ask `question` of this ECG, of other patients, noise, a flat line and without any ECG.
 
-    With a comparison ECG both places are filled with stand-ins, so that nothing of either is left:
-    two other patients, or the same noise or flat line twice.
+    Of a list, its surest option is put to the test. With a comparison ECG both places are filled
+    with stand-ins, so that nothing of either is left: two other patients, or the same noise or flat
+    line twice.
     """
     own = model_input(ecg)
     first = own if comparison is None else model_input(comparison)
@@ -90,23 +92,37 @@ def ground(
     runs.append(("Flat line", (flat, None if comparison is None else flat)))
     runs.append(("No ECG at all", None))
 
+    (asked,) = understand(model, [question], comparison is not None)
     answers: list[str] = []
-    per_token: list[float] = []
+    log_probs: list[float] = []  # of the first answer, per token
     odds: list[float] = []
+    about = ""  # of a list: the yes/no question about its first option
     for i, (name, signals) in enumerate(runs):
         if progress:
             progress(f"Asking about: {name}", i / len(runs))
-        features = [
+        first_ecg, second_ecg = (
             None if s is None else model.encode(torch.from_numpy(s).unsqueeze(0))
             for s in (signals or (None, None))
-        ]
-        *_, (text, _) = model.stream(question, features[0], features[1])
-        answers.append(text)
-        total, count = model.answer_log_probs(question, [answers[0]], features[0], features[1])
-        per_token.append(float(total[0] / count[0]))
-        odds.append(log_odds(float(total[0])))
+        )
+        if not is_list(model, asked):
+            *_, (text, _) = model.stream(question, first_ecg, second_ecg)
+            answers.append(text)
+            total, count = model.answer_log_probs(question, [answers[0]], first_ecg, second_ecg)
+            log_probs.append(float(total[0] / count[0]))
+            odds.append(log_odds(float(total[0])))
+            continue
+        chances = check(model, asked, first_ecg, second_ecg)
+        found = affirmed(chances, asked.kind)
+        silent = abstains(model, question, first_ecg, second_ecg)
+        answers.append(ABSTENTION if silent else SEPARATOR.join(found))
+        if not about:
+            option = max(chances, key=chances.__getitem__)
+            (about,) = option_questions(model, asked, [option])
+        margin = float(model.yes_margin([about], first_ecg, second_ecg)[0])
+        odds.append(-margin if answers[0] == NONE else margin)
+        log_probs.append(-math.log1p(math.exp(-odds[-1])))
     rows = tuple(
-        GroundingRow(name, answers[i], per_token[i] - per_token[0], odds[i] - odds[0])
+        GroundingRow(name, answers[i], log_probs[i] - log_probs[0], odds[i] - odds[0])
         for i, (name, _) in enumerate(runs)
     )
     depends = move(rows) >= model.config.least_move

@@ -1,9 +1,10 @@
 """`EcgModel` = encoder + projector + language model: encode an ECG once, ask it many questions.
 
-The prompt, with `<..>` for embeddings that come from the signal:
+The prompt, with `<..>` for embeddings that come from the signal. The question stands first, so that
+it is read once for all ECGs it is asked of:
 
-    ECG:<6 tokens>  (or: First ECG:<6> Second ECG:<6>)
-    Question: Is atrial fibrillation present in this ECG?
+    Is atrial fibrillation present in this ECG?
+    ECG:<6 tokens>  (or <6> of the first and <6> of the second)
     Evidence:<4 tokens>
     Answer: no
 """
@@ -22,15 +23,16 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from ecgqa.encoder import EcgEncoder, EncoderConfig
+from ecgqa.encoder import EncoderConfig, EncoderEnsemble, build_encoder
 from ecgqa.features import EcgFeatures
-from ecgqa.language import Language, ModelError, Progress, pad
-from ecgqa.projector import Projector, ProjectorConfig
+from ecgqa.language import Language, ModelError, Progress, Prompts, pad
+from ecgqa.projector import Memory, Projector, ProjectorConfig
 from ecgqa.record import LEADS
 
 ABSTENTION = "cannot tell from this recording"
 SEPARATOR = "; "
 YES_NO = ("yes", "no")
+YES_OR_NO, ONE_OF_TWO = "yes or no", "one of two"  # the kinds of answers that are no lists
 PLACEHOLDER = -1
 
 
@@ -47,32 +49,43 @@ class ModelConfig:
     calibration: dict[str, tuple[float, float]] = field(default_factory=dict)  # scale, shift
     cautious_yes: float = 0.5  # P(yes) that few questions about another patient's ECG reach
     least_move: float = 0.25  # log odds: a smaller move does not count as looking at the ECG
+    vocabulary: dict[str, tuple[str, ...]] = field(default_factory=dict)  # open questions' answers
     training: dict = field(default_factory=dict)
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """What kind of answer a question may want, in the order of `Projector.asked_kind`."""
+        return (YES_OR_NO, ONE_OF_TWO, *self.vocabulary)
 
 
 class EcgModel(nn.Module):
     """See the module's first lines."""
 
     def __init__(
-        self, config: ModelConfig, encoder: EcgEncoder, projector: Projector, language: Language
+        self,
+        config: ModelConfig,
+        encoder: EncoderEnsemble,
+        projector: Projector,
+        language: Language,
     ) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.projector = projector
         self.language = language
+        self._option_states: dict[str, torch.Tensor] = {}
 
     # Building, saving, loading -------------------------------------------------------------------
 
     @classmethod
-    def build(cls, config: ModelConfig, encoder: EcgEncoder, language: Language) -> EcgModel:
+    def build(cls, config: ModelConfig, encoder: EncoderEnsemble, language: Language) -> EcgModel:
         """A model with a fresh projector, its concept names read by `language`."""
         names = _name_states(language, list(encoder.config.statements))
         leads = _name_states(language, [f"lead {lead}" for lead in LEADS])
         projector = Projector(
             config.projector,
-            encoder.config.width,
-            len(encoder.config.lead_findings),
+            encoder.width,
+            _finding_of(encoder.config),
             names,
             leads,
         )
@@ -132,12 +145,12 @@ class EcgModel(nn.Module):
                 f"but {language.name} has {language.width}. Train a checkpoint for it, or leave "
                 "--llm out."
             )
-        encoder = EcgEncoder(config.encoder)
+        encoder = build_encoder(config.encoder)
         blank = torch.zeros_like(weights["projector"]["statement_names"], dtype=torch.float32)
         projector = Projector(
             config.projector,
-            config.encoder.width,
-            len(config.encoder.lead_findings),
+            encoder.width,
+            _finding_of(config.encoder),
             blank,
             torch.zeros(len(LEADS), config.llm_width),
         )
@@ -161,8 +174,11 @@ class EcgModel(nn.Module):
         self, questions: list[str], first: EcgFeatures, second: EcgFeatures | None
     ) -> torch.Tensor:
         """[b, evidence_tokens, llm_width] for one question per row of `first`."""
-        states, mask = self.language.read(questions)
-        return self.projector.evidence(states, mask, self.projector.memory(first, second))
+        texts = list(dict.fromkeys(questions))
+        with torch.no_grad():
+            states, mask = self.language.read(texts)
+        of = [texts.index(question) for question in questions]
+        return self.projector.evidence(states[of], mask[of], self.projector.memory(first, second))
 
     # Prompts -------------------------------------------------------------------------------------
 
@@ -173,45 +189,42 @@ class EcgModel(nn.Module):
         second: EcgFeatures | None = None,
         answers: list[str] | None = None,
         evidence: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Embeddings of prompts, one question per row, padded on the right.
+    ) -> Prompts:
+        """One prompt per question and ECG (or pair); like questions are shared.
 
         first None: the question without any ECG. answers: teacher-forced answer texts; without them
-        the prompt ends where the answer begins.
-        Returns embeds [b, t, w], mask [b, t], keep [b, t] (positions that predict an answer token;
-        without answers: the last one), target [kept positions] token ids (empty without answers).
+        the prompt ends where the answer begins, and the last position is kept. evidence: what
+        `evidence` gives, if it is there already.
         """
         language, sizes = self.language, self.projector.config
-        block = [PLACEHOLDER] * sizes.ecg_tokens
-        if first is None:
-            head: list[int] = []
-        elif second is None:
-            head = language.ids("ECG:") + block
-        else:
-            head = language.ids("First ECG:") + block + language.ids("\nSecond ECG:") + block
+        pad_id, device = language.tokenizer.pad_token_id, language.embeddings.weight.device
+        texts = list(dict.fromkeys(questions))
+        of = [texts.index(question) for question in questions]
+        asked, asked_mask = pad([language.question_ids(text) for text in texts], pad_id)
+
+        blocks = 0 if first is None else 1 if second is None else 2
+        head = language.ids("\nECG:") + [PLACEHOLDER] * sizes.ecg_tokens * blocks
         found = language.ids("\nEvidence:") + [PLACEHOLDER] * sizes.evidence_tokens
-        tail = ([] if first is None else found) + language.ids("\nAnswer:")
+        stem = (head + found if blocks else []) + language.ids("\nAnswer:")
         end = [language.tokenizer.eos_token_id]
-        rows, starts = [], []
-        for i, question in enumerate(questions):
-            row = head + language.ids(f"\nQuestion: {question}") + tail
-            starts.append(len(row))
-            rows.append(row + (language.ids(" " + answers[i]) + end if answers else []))
-        ids, mask = pad(rows, language.tokenizer.pad_token_id)
-        device = language.embeddings.weight.device
+        said = [language.ids(" " + a) + end for a in answers] if answers else [[]] * len(of)
+        rows = [stem + answer for answer in said]
+        ids, mask = pad(rows, pad_id)
         ids, mask = ids.to(device), mask.to(device)
-        embeds = language.embed(ids.clamp(min=0))
+        rest = language.embed(ids.clamp(min=0))
         if first is not None:
-            slots = [self.projector.ecg_tokens(ecg) for ecg in (first, second) if ecg is not None]
             if evidence is None:
                 evidence = self.evidence(questions, first, second)
-            signal = torch.cat([*slots, evidence], dim=1).to(embeds.dtype)
-            embeds = embeds.masked_scatter((ids == PLACEHOLDER).unsqueeze(-1), signal)
+            signal = torch.cat([self.projector.ecg_tokens(first, second), evidence], dim=1)
+            rest = rest.masked_scatter((ids == PLACEHOLDER).unsqueeze(-1), signal.to(rest.dtype))
         keep = torch.zeros_like(mask, dtype=torch.bool)
-        for i, start in enumerate(starts):
-            keep[i, start - 1 : len(rows[i]) - 1 if answers else start] = True
+        keep[:, len(stem) - 1 :] = mask[:, len(stem) - 1 :].bool()
+        if answers:  # what follows the last token is not wanted
+            keep[torch.arange(len(rows)), mask.sum(1) - 1] = False
         target = ids[:, 1:][keep[:, :-1]] if answers else ids.new_empty(0)
-        return embeds, mask, keep, target
+        question = language.embed(asked.to(device))
+        index = torch.tensor(of, device=device)
+        return Prompts(question, asked_mask.to(device), index, rest, mask, keep, target)
 
     # Answers -------------------------------------------------------------------------------------
 
@@ -229,21 +242,55 @@ class EcgModel(nn.Module):
         """
         n = len(answers)
         first, second = expand(first, n), expand(second, n)
-        embeds, mask, keep, target = self.prompt([question] * n, first, second, answers)
-        chosen = self.language(embeds, mask, keep).log_softmax(-1).gather(1, target.unsqueeze(1))
-        rows = keep.nonzero()[:, 0]
-        total = torch.zeros(n, device=chosen.device).index_add_(0, rows, chosen.squeeze(1))
-        return total, keep.sum(1)
+        prompts = self.prompt([question] * n, first, second, answers)
+        log_probs = self.language(prompts).log_softmax(-1)
+        chosen = log_probs.gather(1, prompts.target.unsqueeze(1)).squeeze(1)
+        rows = prompts.keep.nonzero()[:, 0]
+        total = torch.zeros(n, device=chosen.device).index_add_(0, rows, chosen)
+        return total, prompts.keep.sum(1)
 
     @torch.no_grad()
     def yes_margin(
         self, questions: list[str], first: EcgFeatures | None, second: EcgFeatures | None = None
     ) -> torch.Tensor:
         """Log odds of "yes" against "no" for one yes/no question per row, [b]."""
-        embeds, mask, keep, _ = self.prompt(questions, first, second)
-        logits = self.language(embeds, mask, keep)
-        yes, no = (self.language.ids(f" {word}")[0] for word in YES_NO)
-        return logits[:, yes] - logits[:, no]
+        return self._margin(self.language(self.prompt(questions, first, second)))
+
+    @torch.no_grad()
+    def evidence_margin(
+        self, questions: list[str], first: EcgFeatures | None, second: EcgFeatures | None = None
+    ) -> torch.Tensor:
+        """How much nearer the evidence is to "yes" than to "no", [b]; asks no language model.
+
+        One yes/no question per row (`options.option_question`; their states are kept, as they are
+        few and hold no words of a user), about one ECG or one each. Without an ECG: 0.
+        """
+        if first is None:
+            return torch.zeros(len(questions))
+        new = sorted({q for q in questions if q not in self._option_states}, key=len)
+        for start in range(0, len(new), 64):
+            states, mask = self.language.read(new[start : start + 64])
+            for text, state, there in zip(new[start : start + 64], states, mask, strict=True):
+                self._option_states[text] = state[there]
+        rows = [self._option_states[question] for question in questions]
+        states = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+        length = torch.tensor([len(row) for row in rows], device=states.device)
+        mask = torch.arange(states.shape[1], device=states.device) < length[:, None]
+        memory = self.projector.memory(first, second)
+        memory = Memory(*(v.expand(len(rows), *v.shape[1:]) for v in memory))
+        near = self.projector.evidence(states, mask, memory) @ self.directions(list(YES_NO)).T
+        return near.logsumexp(1) @ near.new_tensor([1.0, -1.0])
+
+    @torch.no_grad()
+    def directions(self, answers: list[str]) -> torch.Tensor:
+        """[n, llm_width]: where each answer lies among the language model's input embeddings.
+
+        The mean of its tokens, seen from the centre of the table, at length 1.
+        """
+        table = self.language.embeddings.weight
+        ids = [self.language.ids(" " + answer) for answer in answers]
+        words = torch.stack([table[torch.tensor(i, device=table.device)].mean(0) for i in ids])
+        return F.normalize(words - table.mean(0), dim=-1)
 
     def yes_probability(
         self,
@@ -254,13 +301,18 @@ class EcgModel(nn.Module):
     ) -> torch.Tensor:
         """P("yes") against "no", [b], calibrated (Platt 1999) on the validation ECGs.
 
-        kind: "verify" for a question as the user asks it, "compare" for one about two ECGs (both by
-        default); "option" for an option asked about plainly, "check" for one that is checked as an
-        answer (`answer.option_question`).
+        kind: "verify" for a question as the user asks it, "compare" for one about two ECGs (the
+        defaults); "choose GROUP" or "query GROUP" for an option of such a question (`options`), or
+        plain "option" where the group is not known.
         """
         kind = kind or ("verify" if second is None else "compare")
-        scale, shift = self.config.calibration.get(kind, (1.0, 0.0))
-        return torch.sigmoid(self.yes_margin(questions, first, second) * scale + shift)
+        return self.calibrated(self.yes_margin(questions, first, second), kind)
+
+    def calibrated(self, margin: torch.Tensor, kind: str) -> torch.Tensor:
+        """P("yes") of log odds; unknown kinds of options are calibrated as any option is."""
+        known = self.config.calibration
+        scale, shift = known.get(kind) or known.get("option") or (1.0, 0.0)
+        return torch.sigmoid(margin * scale + shift)
 
     @torch.no_grad()
     def generate(
@@ -271,11 +323,12 @@ class EcgModel(nn.Module):
         max_tokens: int = 64,
     ) -> list[str]:
         """Greedy answers to one question per row, all at once."""
-        embeds, mask, _, _ = self.prompt(questions, first, second)
+        prompts = self.prompt(questions, first, second)
+        rows = [prompts.row(i) for i in range(len(questions))]
         # Generation wants the padding on the left.
-        shift = mask.shape[1] - mask.sum(1)
-        place = (torch.arange(mask.shape[1], device=mask.device) - shift.unsqueeze(1)).clamp(min=-1)
-        left = embeds.gather(1, place.clamp(min=0).unsqueeze(-1).expand_as(embeds))
+        left = nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_side="left")
+        length = torch.tensor([len(row) for row in rows], device=left.device)
+        place = torch.arange(left.shape[1], device=left.device) - left.shape[1] + length[:, None]
         generate = cast(Callable[..., torch.Tensor], self.language.model.generate)
         ids = generate(
             inputs_embeds=left,
@@ -295,7 +348,7 @@ class EcgModel(nn.Module):
     ) -> Iterator[tuple[str, float]]:
         """Greedy answer to one question: yields (text so far, mean log-prob of its tokens)."""
         with torch.no_grad():
-            embeds, _, _, _ = self.prompt([question], first, second)
+            embeds = self.prompt([question], first, second).row(0).unsqueeze(0)
         tokens: list[int] = []
         total = 0.0
         for token, log_probs in self.language.stream(embeds, max_tokens):
@@ -316,13 +369,20 @@ class EcgModel(nn.Module):
         first: EcgFeatures | None,
         second: EcgFeatures | None = None,
         evidence: torch.Tensor | None = None,
-    ) -> torch.Tensor:
-        """Mean cross-entropy of each row's answer tokens, [b]."""
-        embeds, mask, keep, target = self.prompt(questions, first, second, answers, evidence)
-        each = F.cross_entropy(self.language(embeds, mask, keep), target, reduction="none")
-        rows = keep.nonzero()[:, 0]
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean cross-entropy of each row's answer tokens, and its log odds of "yes", both [b]."""
+        prompts = self.prompt(questions, first, second, answers, evidence)
+        logits = self.language(prompts)
+        each = F.cross_entropy(logits, prompts.target, reduction="none")
+        rows = prompts.keep.nonzero()[:, 0]
+        count = prompts.keep.sum(1)
         total = torch.zeros(len(questions), device=each.device).index_add_(0, rows, each)
-        return total / keep.sum(1)
+        begins = count.cumsum(0) - count
+        return total / count, self._margin(logits[begins])
+
+    def _margin(self, logits: torch.Tensor) -> torch.Tensor:
+        yes, no = (self.language.ids(f" {word}")[0] for word in YES_NO)
+        return logits[:, yes] - logits[:, no]
 
 
 def expand(features: EcgFeatures | None, n: int) -> EcgFeatures | None:
@@ -332,6 +392,12 @@ def expand(features: EcgFeatures | None, n: int) -> EcgFeatures | None:
     return EcgFeatures(*(value.expand(n, *value.shape[1:]) for value in features))
 
 
+def _finding_of(config: EncoderConfig) -> list[int]:
+    """Which statement each finding of single leads is."""
+    return [config.statements.index(finding) for finding in config.lead_findings]
+
+
+@torch.no_grad()
 def _name_states(language: Language, names: list[str]) -> torch.Tensor:
     """Mean hidden state of each name, [n, llm_width]."""
     states, mask = language.read([f" {name}" for name in names])

@@ -36,6 +36,7 @@ class ProjectorConfig:
     ecg_tokens: int = 6
     evidence_tokens: int = 4
     dropout: float = 0.1
+    kinds: int = 2  # of answers that a question may want, see `EcgModel.kinds`
 
 
 class Memory(NamedTuple):
@@ -43,12 +44,16 @@ class Memory(NamedTuple):
 
     tokens [b, m, width]: for attention; said [b, statements + 12, width]: what the ECG says of
     each name, in the order of `Projector.names`; fates [b, statements, 4]: how likely each
-    statement is resolved, new, kept or absent in the second ECG (0 for a single ECG).
+    statement is resolved, new, kept or absent in the second ECG (0 for a single ECG); odds
+    [b, statements, 4]: log odds above the usual and probability, in the first and in the second ECG
+    (0 without one); lead_odds [b, 12, findings]: log odds above the usual in the last ECG.
     """
 
     tokens: torch.Tensor
     said: torch.Tensor
     fates: torch.Tensor
+    odds: torch.Tensor
+    lead_odds: torch.Tensor
 
 
 class Block(nn.Module):
@@ -89,29 +94,33 @@ class Projector(nn.Module):
 
     statement_names [statements, llm_width], lead_names [12, llm_width]: the mean states of the
     names as read by the language model; statement_usual [statements], lead_usual [12, findings]:
-    log odds of each finding among the training ECGs (`learn_usual`). All are saved as buffers.
+    log odds of each finding among the training ECGs (`learn_usual`); finding_of [findings]: which
+    statement each finding of single leads is. All are saved as buffers.
     """
 
     statement_names: torch.Tensor
     lead_names: torch.Tensor
     statement_usual: torch.Tensor
     lead_usual: torch.Tensor
+    finding_of: torch.Tensor
 
     def __init__(
         self,
         config: ProjectorConfig,
         encoder_width: int,
-        lead_findings: int,
+        finding_of: list[int],
         statement_names: torch.Tensor,
         lead_names: torch.Tensor,
     ) -> None:
         super().__init__()
         self.config = config
         width, llm_width = config.width, statement_names.shape[1]
+        lead_findings = len(finding_of)
         self.register_buffer("statement_names", statement_names)
         self.register_buffer("lead_names", lead_names)
         self.register_buffer("statement_usual", torch.zeros(statement_names.shape[0]))
         self.register_buffer("lead_usual", torch.zeros(lead_names.shape[0], lead_findings))
+        self.register_buffer("finding_of", torch.tensor(finding_of, dtype=torch.long))
         # One map for the names and for the question: like words start out near each other.
         self.words = nn.Sequential(nn.LayerNorm(llm_width), nn.Linear(llm_width, width))
         self.concept = nn.Embedding(statement_names.shape[0] + lead_names.shape[0], width)
@@ -126,12 +135,15 @@ class Projector(nn.Module):
         )
         self.fate_weight = nn.Linear(width, 1)
         self.fate_asked = nn.Linear(width, 4)
-        self.fate = nn.Sequential(nn.Linear(2, 64), nn.GELU(), nn.Linear(64, width))
+        self.kind_weight = nn.Linear(width, 1)
+        self.kind_asked = nn.Linear(width, config.kinds)
+        self.told = nn.Sequential(nn.Linear(8, 64), nn.GELU(), nn.Linear(64, width))
         self.time = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
         self.lead = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
         self.lead_finding = nn.Linear(lead_findings, width)
         self.pooled = nn.Sequential(nn.LayerNorm(encoder_width), nn.Linear(encoder_width, width))
         self.which = nn.Embedding(2, width)
+        self.place = nn.Embedding(3, llm_width)  # the only ECG, the first, the second
         self.memory_norm = nn.LayerNorm(width)
 
         self.summary_queries = nn.Parameter(torch.randn(config.ecg_tokens, width) * 0.5)
@@ -145,6 +157,7 @@ class Projector(nn.Module):
             assert isinstance(last, nn.Linear)
             last.weight.mul_(4)
         nn.init.normal_(self.which.weight, std=0.1)
+        nn.init.normal_(self.place.weight, std=0.02)
 
     @torch.no_grad()
     def learn_usual(self, features: EcgFeatures) -> None:
@@ -168,13 +181,13 @@ class Projector(nn.Module):
         names = self.names()
         count = self.statement_names.shape[0]
         parts = [names[:count] + said]
-        leads = torch.zeros_like(said[:, :1])
+        leads, lead_odds = torch.zeros_like(said[:, :1]), first.lead_logits
         for i, ecg in enumerate([first] if second is None else [first, second]):
             mark = self.which.weight[i]
             batch, steps, size = ecg.time.shape
             half = ecg.time[:, : steps // 2 * 2].reshape(batch, steps // 2, 2, size).mean(2)
-            findings = (ecg.lead_logits - self.lead_usual) / 3
-            lead = self.lead(ecg.lead) + self.lead_finding(findings) + mark
+            lead_odds = (ecg.lead_logits - self.lead_usual) / 3
+            lead = self.lead(ecg.lead) + self.lead_finding(lead_odds) + mark
             leads = leads + lead
             parts += [
                 self.time(half) + mark,
@@ -182,7 +195,15 @@ class Projector(nn.Module):
                 self.pooled(ecg.pooled).unsqueeze(1) + mark,
             ]
         tokens = self.memory_norm(torch.cat(parts, dim=1))
-        return Memory(tokens, torch.cat([said, leads], dim=1), torch.stack(fates, dim=-1))
+        later = chance if second is None else second.statement_logits.sigmoid()
+        odds = [p, chance, q * pair, later * pair]
+        return Memory(
+            tokens,
+            torch.cat([said, leads], dim=1),
+            torch.stack(fates, dim=-1),
+            torch.stack(odds, dim=-1),
+            lead_odds,
+        )
 
     def names(self) -> torch.Tensor:
         """[statements + 12, width]: keys of the statements and leads, by their names."""
@@ -203,11 +224,46 @@ class Projector(nn.Module):
         weight = self.fate_weight(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
         return self.fate_asked((weight * words).sum(1))
 
-    def ecg_tokens(self, features: EcgFeatures) -> torch.Tensor:
-        """[b, ecg_tokens, llm_width]: one ECG as a whole, whatever the question."""
-        memory = self.memory(features).tokens
-        queries = self.summary_queries.expand(memory.shape[0], -1, -1)
-        return self.to_llm(self.summary(queries, memory))
+    def asked_kind(self, question: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Logits [b, kinds]: what kind of answer a question wants."""
+        words = self.fate_words(question)
+        weight = self.kind_weight(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
+        return self.kind_asked((weight * words).sum(1))
+
+    def ecg_tokens(self, first: EcgFeatures, second: EcgFeatures | None = None) -> torch.Tensor:
+        """[b, ecg_tokens (twice for two ECGs), llm_width]: ECGs as a whole, for any question."""
+        out = []
+        for i, ecg in enumerate([first] if second is None else [first, second]):
+            memory = self.memory(ecg).tokens
+            queries = self.summary_queries.expand(memory.shape[0], -1, -1)
+            place = self.place.weight[0 if second is None else i + 1]
+            out.append(self.to_llm(self.summary(queries, memory)) + place)
+        return torch.cat(out, dim=1)
+
+    def direct(
+        self, matches: torch.Tensor, question: torch.Tensor, mask: torch.Tensor, memory: Memory
+    ) -> torch.Tensor:
+        """[b, 8]: what the encoder says of the very thing that is asked about.
+
+        The fate asked for and whether there are two ECGs; log odds and probability of the names
+        meant, in either ECG; the log odds in the lead that is meant, and whether any is.
+        """
+        meant = named(matches).softmax(-1)
+        statements = memory.odds.shape[1]
+        share = meant[:, :statements]
+        some = share.sum(1).clamp(min=1e-3)
+        asked = self.asked_fate(question, mask).softmax(-1)
+        fate = torch.einsum("bn,bnf,bf->b", share, memory.fates, asked) / some
+        two = (memory.fates.sum((1, 2)) > 0).to(fate.dtype)
+        odds = torch.einsum("bn,bnk->bk", share, memory.odds) / some.unsqueeze(-1)
+        leads = meant[:, statements:-1]
+        any_lead = leads.sum(1)
+        finding = share[:, self.finding_of] / some.unsqueeze(-1)
+        in_lead = torch.einsum("bl,blf,bf->b", leads, memory.lead_odds, finding)
+        in_lead = in_lead / any_lead.clamp(min=1e-3)
+        here = (any_lead > 0.1).to(fate.dtype)
+        parts = [fate * 4 - two, two, odds, (in_lead * here), any_lead]
+        return torch.cat([p if p.dim() == 2 else p.unsqueeze(-1) for p in parts], dim=-1)
 
     def evidence(self, question: torch.Tensor, mask: torch.Tensor, memory: Memory) -> torch.Tensor:
         """[b, evidence_tokens, llm_width]: what this ECG (or pair) says to this question.
@@ -221,13 +277,7 @@ class Projector(nn.Module):
         # Each word finds what the ECG says of its own name; the queries, of the names of them all.
         by_word = self.found(matches.softmax(-1)[..., :-1] @ memory.said)
         whole = self.found(meant[:, None, :-1] @ memory.said)
-        # Of two ECGs: how likely the fate that the question asks about is that of what it names.
-        asked = self.asked_fate(question, mask).softmax(-1)
-        share = meant[:, : memory.fates.shape[1]]
-        fate = torch.einsum("bn,bnf,bf->b", share, memory.fates, asked)
-        fate = fate / share.sum(1).clamp(min=1e-3)
-        known = (memory.fates.sum((1, 2)) > 0).to(fate.dtype)
-        told = self.fate(torch.stack([fate * 4 - known, known], dim=-1))
+        told = self.told(self.direct(matches, question, mask, memory))
         queries = self.evidence_queries + whole + told.unsqueeze(1)
         x = torch.cat([queries, self.words(question) + by_word], dim=1)
         hidden = torch.cat([mask.new_zeros(batch, count), ~mask], dim=1)

@@ -11,7 +11,8 @@ import pytest
 import torch
 from tiny import SMALL_ENCODER, STATEMENTS, tiny_llm, tiny_model
 
-from ecgqa.encoder import EcgEncoder, EncoderConfig
+from ecgqa.encoder import EcgEncoder, EncoderConfig, build_encoder
+from ecgqa.features import EcgFeatures
 from ecgqa.language import Language, ModelError, find, pad
 from ecgqa.model import EcgModel, expand
 
@@ -31,7 +32,7 @@ def test_encoder_shapes_and_lead_tokens_follow_their_lead(signals):
     with torch.no_grad():
         features = encoder(signals)
         assert features.time.shape == (3, 32, 256) and features.lead.shape == (3, 12, 256)
-        assert features.statement_logits.shape == (3, 3)
+        assert features.statement_logits.shape == (3, 4)
         assert features.lead_logits.shape == (3, 12, 2)
         branch = encoder.lead_branch(signals[:1].reshape(12, 1, -1))
         changed = signals[:1].clone()
@@ -46,14 +47,47 @@ def test_encoder_config_survives_json():
     assert again == SMALL_ENCODER
 
 
-def test_reader_shares_weights_and_ignores_the_adapter(model, tmp_path):
-    plain = Language.load(str(tiny_llm(tmp_path)), reading_layers=1)
+def test_reader_shares_weights_with_the_language_model_and_the_adapter(tmp_path):
+    language = Language.load(str(tiny_llm(tmp_path)), reading_layers=1)
     texts = ["is it there?", "a longer question about lead V2"]
-    want, mask = plain.read(texts)
-    got, got_mask = model.language.read(texts)
-    assert torch.equal(mask, got_mask) and torch.allclose(want[mask], got[mask], atol=1e-5)
-    alone, alone_mask = plain.read(texts[:1])
-    assert torch.allclose(alone[alone_mask], want[0][mask[0]], atol=1e-4), "padding leaked in"
+    with torch.no_grad():
+        want, mask = language.read(texts)
+        alone, alone_mask = language.read(texts[:1])
+        assert torch.allclose(alone[alone_mask], want[0][mask[0]], atol=1e-4), "padding leaked in"
+        language.add_adapter(2)
+        reading, above = language.adapter_parts()
+        assert len(above) == 2 * len(reading) > 0, "one of three layers reads"
+        assert torch.allclose(language.read(texts)[0], want, atol=1e-5), "a fresh adapter is silent"
+        for parameter in above:
+            parameter.normal_()
+        assert torch.allclose(language.read(texts)[0], want, atol=1e-5)
+        for parameter in reading:
+            parameter.normal_()
+        assert not torch.allclose(language.read(texts)[0], want, atol=1e-2)
+
+
+def test_an_ensemble_is_its_members_side_by_side(signals):
+    encoder = build_encoder(replace(SMALL_ENCODER, members=2)).eval()
+    with torch.no_grad():
+        both, one, two = encoder(signals), *(member(signals) for member in encoder.members)
+    assert encoder.width == 2 * SMALL_ENCODER.width == both.pooled.shape[-1]
+    assert torch.equal(both.time[..., SMALL_ENCODER.width :], two.time)
+    assert torch.allclose(
+        both.statement_logits, (one.statement_logits + two.statement_logits) / 2, atol=1e-6
+    )
+
+
+def test_one_question_about_many_ecgs_is_read_once_and_answered_as_alone(model, signals):
+    """A question shared by rows, beside another one, gives what each row gives alone."""
+    with torch.no_grad():
+        features = model.encode(signals)
+        asked = ["is it there?", "and what about atrial fibrillation?", "is it there?"]
+        prompts = model.prompt(asked, features)
+        assert prompts.question.shape[0] == 2 and prompts.of.tolist() == [0, 1, 0]
+        together = model.yes_margin(asked, features)
+        each = [EcgFeatures(*(v[i : i + 1] for v in features)) for i in range(3)]
+        alone = torch.cat([model.yes_margin([q], e) for q, e in zip(asked, each, strict=True)])
+    assert torch.allclose(together, alone, atol=1e-3)
 
 
 def test_prompt_is_encode_once_ask_many(model, signals):
@@ -94,15 +128,13 @@ def test_log_probs_agree_with_the_stream_and_with_generate(model, signals):
     total, count = model.answer_log_probs("is it there?", ["yes", "no way"], first)
     ids = [[*model.language.ids(f" {a}"), 0] for a in ("yes", "no way")]
     assert count.tolist() == [len(i) for i in ids]
-    embeds, _, _, _ = model.prompt(["is it there?"], first)
+    embeds = model.prompt(["is it there?"], first).row(0).unsqueeze(0)
     for row, answer in enumerate(ids):
         want, here = 0.0, embeds
         for token in answer:
-            keep = torch.zeros(here.shape[:2], dtype=torch.bool)
-            keep[0, -1] = True
             with torch.no_grad():
-                logits = model.language(here, torch.ones(here.shape[:2]), keep)
-            want += logits.log_softmax(-1)[0, token].item()
+                logits = model.language.model(inputs_embeds=here).logits
+            want += logits.log_softmax(-1)[0, -1, token].item()
             here = torch.cat([here, model.language.embed(torch.tensor([[token]]))], dim=1)
         assert total[row].item() == pytest.approx(want, abs=1e-3)
 
@@ -111,7 +143,9 @@ def test_loss_reaches_projector_and_adapter_only(model, signals):
     with torch.no_grad():
         first = model.encode(signals)
     model.zero_grad()
-    model.loss(["is it there?"] * 3, ["yes", "no", "yes"], first).mean().backward()
+    loss, margins = model.loss(["is it there?"] * 3, ["yes", "no", "yes"], first)
+    assert torch.allclose(margins, model.yes_margin(["is it there?"] * 3, first), atol=1e-3)
+    loss.mean().backward()
     moved = {
         n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0
     }

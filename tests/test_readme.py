@@ -9,8 +9,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from ecgqa import INTENDED_USE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,14 +71,20 @@ def test_only_the_screen_imports_gradio_and_nothing_imports_pyplot():
             assert "matplotlib.pyplot" not in names, path
 
 
-def test_numbers_come_from_the_evaluation_file():
-    path = ROOT / "assets" / "evaluation.json"
-    if not path.exists():
-        pytest.fail("assets/evaluation.json is missing: run training.evaluate with --out")
-    from training.evaluate import MARKS, tables
+def test_numbers_come_from_the_evaluation_files():
+    from training.evaluate import tables
+    from training.tables import Control, between, table
 
-    shown = README.partition(MARKS[0])[2].partition(MARKS[1])[0]
-    assert shown.strip() == tables(json.loads(path.read_text())["results"])
+    for name in ("evaluation", "controls"):
+        path = ROOT / "assets" / f"{name}.json"
+        assert path.exists(), f"run training.{name.replace('evaluation', 'evaluate')} with --out"
+        record = json.loads(path.read_text())
+        if name == "evaluation":
+            lines = [Control(**c) for c in record["contrasts"]]
+            want = f"{tables(record['results'])}\n\n{table(lines)}"
+        else:
+            want = table([Control(**c) for c in record])
+        assert between(ROOT / "README.md", name) == want
 
 
 def test_weights_stay_small():

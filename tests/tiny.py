@@ -8,12 +8,17 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ecgqa.encoder import EcgEncoder, EncoderConfig
+from ecgqa.encoder import EncoderConfig, build_encoder
 from ecgqa.language import Language
 from ecgqa.model import EcgModel, ModelConfig
 from ecgqa.projector import ProjectorConfig
 
-STATEMENTS = ("atrial fibrillation", "sinus rhythm", "left ventricular hypertrophy")
+STATEMENTS = (
+    "atrial fibrillation",
+    "sinus rhythm",
+    "left ventricular hypertrophy",
+    "static noise",
+)
 SMALL_ENCODER = EncoderConfig(
     channels=(8, 8),
     blocks=(1, 1),
@@ -62,13 +67,16 @@ def tiny_model(folder: Path) -> EcgModel:
             torch.nn.init.normal_(value, std=0.5)
     config = ModelConfig(
         encoder=SMALL_ENCODER,
-        projector=ProjectorConfig(width=16, layers=2, heads=2, ecg_tokens=2, evidence_tokens=2),
+        projector=ProjectorConfig(
+            width=16, layers=2, heads=2, ecg_tokens=2, evidence_tokens=2, kinds=3
+        ),
         llm=language.name,
         llm_width=language.width,
         reading_layers=1,
         lora_rank=2,
+        vocabulary={"rhythm": ("sinus rhythm", "atrial fibrillation")},
     )
-    model = EcgModel.build(config, EcgEncoder(SMALL_ENCODER), language)
+    model = EcgModel.build(config, build_encoder(SMALL_ENCODER), language)
     with torch.no_grad():
         model.projector.to_llm[1].weight.mul_(20)  # an untrained model that still hears the signal
     return model.eval()

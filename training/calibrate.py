@@ -25,25 +25,36 @@ from ecgqa.model import EcgModel
 from ecgqa.record import ECG
 from ecgqa.tensor import MODEL_RATE_HZ
 from training import ptbxl
-from training.evaluate import Encoded, interval, predict, put, some_questions, stand_ins
+from training.evaluate import (
+    KINDS,
+    Encoded,
+    margins_of,
+    predict,
+    rows_of,
+    some_questions,
+    stand_ins,
+)
 from training.questions import TEMPLATES, Question
+from training.tables import interval
 
 CAUTIOUS_YES = 0.05  # share of validation questions about another patient's ECG that get a "yes"
 
 
 def fit_yes(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
     """Fit Platt scaling of P(yes) and the cautious P(yes); write them into the checkpoint."""
+    given: list[tuple[int | str, ...] | None] = [q.ecg_id for q in asked]
+    rows = rows_of(model, encoded, asked, given, list(range(len(asked))))
     margins: dict[str, list[float]] = defaultdict(list)
     truth: dict[str, list[bool]] = defaultdict(list)
-    for question in asked:
-        rows = put(question, TEMPLATES[question.template_id].kind == "verify")
-        ecgs = [encoded.of([i] * len(rows)) for i in question.ecg_id]
-        found = model.yes_margin([text for text, _, _ in rows], *ecgs).tolist()
-        for (_, kind, option), margin in zip(rows, found, strict=True):
+    for row, margin in zip(rows, margins_of(model, encoded, rows, given), strict=True):
+        right = (row.option or "yes") in asked[row.k].answer
+        for kind in (row.kind, "option") if row.option else (row.kind,):
             margins[kind].append(margin)
-            truth[kind].append((option or "yes") in question.answer)
+            truth[kind].append(right)
     fitted = {}
     for kind in sorted(margins):
+        if len(set(truth[kind])) < 2:
+            continue
         fit = LogisticRegression(C=1e6).fit(np.array(margins[kind])[:, None], truth[kind])
         fitted[kind] = (round(float(fit.coef_[0, 0]), 4), round(float(fit.intercept_[0]), 4))
         print(f"{kind}: scale {fitted[kind][0]}, shift {fitted[kind][1]}, n {len(truth[kind])}")
@@ -111,14 +122,14 @@ def main() -> None:
     parser.add_argument("--questions", required=True, type=Path, help="about validation ECGs")
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--llm")
-    parser.add_argument("--limit", type=int, default=900, help="questions to fit P(yes) on")
+    parser.add_argument("--limit", type=int, default=3000, help="questions to fit P(yes) on")
     parser.add_argument("--verdicts", type=int, default=80, help="questions for the verdict")
     parser.add_argument("--cache", default=".work/cache")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)
     model = EcgModel.load(args.checkpoint, args.llm)
     encoded = Encoded(model, data, ptbxl.signals(data, args.cache))
-    asked = some_questions(args.questions, ("verify", "choose"), args.limit)
+    asked = some_questions(args.questions, KINDS, args.limit)
     fit_yes(model, encoded, asked, args.checkpoint)
     asked = [q for q in some_questions(args.questions, ("verify",), 0) if len(q.ecg_id) == 1]
     chosen = np.random.default_rng(1).permutation(len(asked))[: args.verdicts]

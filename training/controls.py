@@ -13,7 +13,10 @@ Beside the shuffles of `training.evaluate` (another ECG, one of the same severit
 - wording: the same question about the same ECG in a wording of the training and in three that were
   written for the test alone;
 - order: two ECGs exchanged, with "resolved" exchanged for "new": the answer should stay; the same
-  ECG twice: nothing is resolved or new.
+  ECG twice: nothing is resolved or new;
+- free wordings: yes/no questions in everyday clinical words, written after the training;
+- abstention: on noise, a flat line or no ECG the model says, in free generation, that it cannot
+  tell, and on the true ECG hardly ever.
 
 Every line has a 95 % bootstrap interval (leak: the range under permutation) and the number of
 questions.
@@ -26,34 +29,24 @@ import json
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
 from ecgqa.answer import CHECKPOINT
-from ecgqa.model import EcgModel
+from ecgqa.model import ABSTENTION, EcgModel
 from training import ptbxl, questions
 from training.debias import Draw, Sampler
-from training.evaluate import Encoded, interval, predict
+from training.evaluate import Encoded, generate, predict, stand_ins
 from training.questions import TEMPLATES, Facts, Question
+from training.tables import Control, interval, put_between, share, table
 
+# Clinicians' own words for findings, written after the shipped checkpoint was trained.
+FREE_WORDINGS = Path(__file__).with_name("wordings_free.json")
 # "Resolved" ↔ "newly there" of the same finding, for two tracings of a patient and two ECGs.
 EXCHANGED = {43: 44, 44: 43, 57: 58, 58: 57}
-
-
-@dataclass(frozen=True)
-class Control:
-    """One line of the table. wanted: the threshold in words; passed: whether `value` meets it."""
-
-    name: str
-    value: float
-    low: float
-    high: float
-    n: int
-    wanted: str
-    passed: bool
 
 
 class Asker:
@@ -67,15 +60,6 @@ class Asker:
         """bool [n]: "yes" to each question about its ECGs."""
         found = predict(self.model, self.encoded, asked, [q.ecg_id for q in asked])
         return np.array([answer == ("yes",) for answer, _ in found])
-
-
-def line(name: str, hits: np.ndarray, wanted: float, below: bool = False) -> Control:
-    """A share in percent; wanted at least (or, with `below`, at most)."""
-    low, high = (100 * v for v in interval(hits.astype(float)))
-    value = 100 * float(hits.mean())
-    passed = value <= wanted if below else value >= wanted
-    sign = "≤" if below else "≥"
-    return Control(name, value, low, high, len(hits), f"{sign} {wanted:g} %", passed)
 
 
 def draws(
@@ -104,7 +88,7 @@ def swap(
     rng = np.random.default_rng(seed)
     first = asker.says_yes([d.question for d in made])
     out = []
-    for differs, name, wanted in ((True, "swap: flips", 60), (False, "swap: stays", 85)):
+    for differs, name, wanted in ((True, "T4 swap: flips", 60), (False, "T4 swap: stays", 85)):
         moved, own = [], []
         for k, draw in enumerate(made):
             truth = facts.column(draw.key, draw.key.options[0])[rows]
@@ -116,7 +100,7 @@ def swap(
                 moved.append(replace(draw.question, ecg_id=(ecg,)))
                 own.append(first[k])
         changed = asker.says_yes(moved) != np.array(own)
-        out.append(line(name, changed if differs else ~changed, wanted))
+        out.append(share(name, changed if differs else ~changed, wanted))
     return out
 
 
@@ -134,7 +118,7 @@ def by_severity(asker: Asker, made: list[Draw]) -> list[Control]:
     low, high = interval(pairs, spread)
     value = spread(pairs)
     controls = [
-        Control("severity: spread of false yes", value, low, high, len(pairs), "≤ 5 points",
+        Control("T5 severity: spread of false yes", value, low, high, len(pairs), "≤ 5 points",
                 value <= 5)
     ]  # fmt: skip
     cells: dict[tuple, list[int]] = defaultdict(list)
@@ -154,7 +138,7 @@ def by_severity(asker: Asker, made: list[Draw]) -> list[Control]:
         null.append(leaked(mixed))
     value, high = leaked(severity), float(np.quantile(null, 0.95))
     controls.append(
-        Control("leak: I(answer; severity | question, truth), bit", value,
+        Control("T8 leak: I(answer; severity | question, truth), bit", value,
                 float(np.quantile(null, 0.025)), float(np.quantile(null, 0.975)), len(made),
                 f"≤ {high:.3f}, permuted", value <= high)
     )  # fmt: skip
@@ -185,9 +169,59 @@ def wording(asker: Asker, made: list[Draw], ecgqa: Path, seed: int) -> list[Cont
     value = 100 * float(drops.mean())
     same = (said == said[0]).all(0)
     return [
-        Control("wording: drop of accuracy", value, low, high, len(made), "≤ 1 point", value <= 1),
-        line("wording: same answer in all three", same, 95),
-    ]
+        Control(
+            "T6 wording: drop of accuracy", value, low, high, len(made), "≤ 1 point", value <= 1
+        ),
+        share("T6 wording: same answer in all three", same, 95),
+    ]  # fmt: skip
+
+
+def abstention(asker: Asker, made: list[Draw]) -> list[Control]:
+    """How often the model says that it cannot tell when it is given no ECG, and when it is."""
+    asked = [d.question for d in made]
+    out = []
+    for control, name in (
+        ("noise", "noise"), ("flat", "a flat line"), ("blind", "no ECG"), ("true", "the true ECG"),
+    ):  # fmt: skip
+        given = stand_ins(asked, control, asker.data)
+        said = generate(asker.model, asker.encoded, asked, given)
+        silent = np.array([answer == (ABSTENTION,) for answer, _ in said])
+        real = control == "true"
+        out.append(share(f"T1 abstains on {name}", silent, 5 if real else 90, below=real))
+    return out
+
+
+def free_wordings(
+    asker: Asker, facts: Facts, rows: np.ndarray, seed: int, each: int = 10
+) -> list[Control]:
+    """Accuracy on questions in a clinician's own words, `each` ECGs with the finding and twice as
+    many without; and the mean of the accuracies on both."""
+    rng = np.random.default_rng(seed)
+    asked: list[Question] = []
+    for item in json.loads(FREE_WORDINGS.read_text()):
+        names = item["finding"].split(" or ")
+        truth = np.stack([facts.columns["statement", n][rows] for n in names]).max(0)
+        for answer, count in (("yes", each), ("no", 2 * each)):
+            there = rows[~np.isnan(truth) & (truth != 0.5) & ((truth > 0) == (answer == "yes"))]
+            for row in rng.choice(there, min(count, len(there)), replace=False):
+                ecg = (int(asker.data.ecg_id[row]),)
+                asked.append(
+                    Question(1, "single-verify", "scp_code", item["question"], (answer,), ecg)
+                )
+    said = asker.says_yes(asked)
+    truth = np.array([q.answer == ("yes",) for q in asked])
+    pairs = np.stack([truth, said == truth], axis=1)
+
+    def both(some: np.ndarray) -> float:
+        return 50 * float(some[some[:, 0], 1].mean() + some[~some[:, 0], 1].mean())
+
+    low, high = interval(pairs, both)
+    value = both(pairs)
+    return [
+        share("free wordings: right", said == truth, 75),
+        Control("free wordings: right, yes and no weighed alike", value, low, high, len(asked),
+                "≥ 75 %", value >= 75),
+    ]  # fmt: skip
 
 
 def order(asker: Asker, made: list[Draw], seed: int) -> list[Control]:
@@ -205,19 +239,9 @@ def order(asker: Asker, made: list[Draw], seed: int) -> list[Control]:
         twice.append(replace(draw.question, ecg_id=(ids[0], ids[0])))
     first = asker.says_yes([d.question for d in made])
     return [
-        line("order: exchanged, the answer stays", asker.says_yes(turned) == first, 90),
-        line("order: the same ECG twice, no change", ~asker.says_yes(twice), 90),
+        share("T10 order: exchanged, the answer stays", asker.says_yes(turned) == first, 90),
+        share("T10 order: the same ECG twice, no change", ~asker.says_yes(twice), 90),
     ]
-
-
-def table(controls: list[Control]) -> str:
-    """Markdown."""
-    rows = [
-        f"| {c.name} | {c.value:.3g} ({c.low:.3g} to {c.high:.3g}) | {c.n} | {c.wanted} | "
-        f"{'yes' if c.passed else 'no'} |"
-        for c in controls
-    ]
-    return "\n".join(["| control | value | n | wanted | passed |", "|---|---|---|---|---|", *rows])
 
 
 def main() -> None:
@@ -235,6 +259,7 @@ def main() -> None:
     parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--readme", type=Path, help="put the table between this file's marks")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)
     facts = Facts(data, args.intervals)
@@ -252,8 +277,12 @@ def main() -> None:
         *by_severity(asker, statements),
         *wording(asker, one, args.ecgqa, args.seed),
         *order(asker, turned, args.seed),
+        *abstention(asker, one),
+        *free_wordings(asker, facts, rows, args.seed),
     ]
     print(table(found))
+    if args.readme:
+        put_between(args.readme, "controls", table(found))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(json.dumps([asdict(c) for c in found], indent=1) + "\n")

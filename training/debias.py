@@ -4,30 +4,33 @@ Severity S of the illness moves the ECG, what gets asked (Q) and the answer (A);
 Q ← S → A a model can answer from the question alone. Arm "balanced" draws the question, then the
 severity, then the answer independently of the severity, then an ECG (or a pair) from that cell, so
 that inside every (question, severity) the answers have the same odds: nothing but the ECG tells
-them apart. Arm "erm" draws as ECG-QA does, without looking at the severity.
+them apart. Arm "erm" draws as ECG-QA does, without looking at the severity: yes to no as 1 to 2,
+and for lists evenly over the distinct sets of answers. Arm "independent" is the literal back-door
+sampling: the question does not depend on the severity, and the answer is whatever the ECG says.
 
-    python -m training.debias --ptbxl DIR --ecgqa DIR     # I(Q;S), I(S;A), I(Q;A) of both streams
+    python -m training.debias report --ptbxl DIR --ecgqa DIR    # what each arm's stream cuts
 """
 
 from __future__ import annotations
 
 import argparse
 import random
-from collections import defaultdict
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
-from ecgqa.answer import check_option
+from ecgqa.model import YES_OR_NO
+from ecgqa.options import NONE, option_question
 from training import ptbxl, questions
-from training.ptbxl import PtbXl
-from training.questions import NONE, TEMPLATES, Facts, Key, Question
+from training.questions import TEMPLATES, Facts, Key, Question
 
-ARMS = ("erm", "balanced")
+ARMS = ("erm", "independent", "balanced")
 FEWEST = 3  # ECGs that a cell needs before it is drawn from
+PER_ANSWER = 25  # ECGs per answer to an open question, as in ECG-QA's validation shard (train: 50)
 Worder = Callable[[Key, random.Random], str]
 
 
@@ -36,6 +39,7 @@ class Draw:
     """A drawn question with the rows of its ECGs and the stratum it was drawn from.
 
     names: statements and leads ("lead V2") that the question is about. key: what it words.
+    option: the option that it checks with yes or no, where the key's own question is another one.
     """
 
     question: Question
@@ -43,6 +47,12 @@ class Draw:
     stratum: tuple[int, ...]
     names: tuple[str, ...]
     key: Key
+    option: str | None = None
+
+    @property
+    def kind(self) -> str:
+        """The kind of answer that is wanted, one of `ModelConfig.kinds`."""
+        return YES_OR_NO if self.option else questions.kind_of(self.key.template)
 
 
 class Sampler:
@@ -64,7 +74,7 @@ class Sampler:
     ) -> None:
         if arm not in ARMS:
             raise ValueError(f"arm must be one of {ARMS}, not {arm}")
-        self.facts, self.data, self.worder = facts, facts.data, worder
+        self.facts, self.data, self.worder, self.arm = facts, facts.data, worder, arm
         self.yes_share, self.check_share = yes_share, check_share
         self.rng = random.Random(seed)
         self.rows = np.asarray(rows)
@@ -77,6 +87,7 @@ class Sampler:
             t.id: questions.keys(t, facts, random.Random(seed + t.id)) for t in TEMPLATES.values()
         }
         self._cells: dict[tuple, np.ndarray] = {}
+        self._groups: dict[tuple, list[np.ndarray]] = {}
         self._askable: list[int] | None = None
 
     def templates(self) -> list[int]:
@@ -97,22 +108,38 @@ class Sampler:
 
     def draw(self, template_id: int) -> Draw:
         """One question. Raises LookupError when the labels do not allow any."""
+        return self.group(template_id, 1)[0]
+
+    def group(self, template_id: int, count: int) -> list[Draw]:
+        """The same question, in the same words and stratum, about `count` ECGs (or pairs).
+
+        The answers of yes/no questions differ as the odds allow. Raises LookupError when the labels
+        do not allow any.
+        """
         for _ in range(1000):
             key = self.rng.choice(self.keys[template_id])
-            found = self._pick(key)
+            found = self._pick(key, count)
             if found is None:
                 continue
-            rows, stratum, option, polarity = found
-            text = self.worder(key, self.rng)
-            if option is not None:
-                text = check_option(text, option)
-                answer: tuple[str, ...] | None = ("yes",) if polarity else ("no",)
+            each, stratum, option = found
+            if option is None:
+                text = self.worder(key, self.rng)
             else:
-                answer = questions.answer_of(key, self.facts, rows)
-            if answer is None:
-                continue
-            question = questions.make_question(key, text, answer, self.data, rows)
-            return Draw(question, rows, stratum, self._names(key, option), key)
+                feature = key.template.group in ("features", "features_in_range")
+                text = option_question(questions.asked_of(key), option, feature)
+            draws: list[Draw] = []
+            for rows, truth in each:
+                answer = (
+                    questions.answer_of(key, self.facts, rows)
+                    if option is None
+                    else ("yes",) if truth else ("no",)
+                )  # fmt: skip
+                if answer is None:
+                    break
+                question = questions.make_question(key, text, answer, self.data, rows)
+                draws.append(Draw(question, rows, stratum, self._names(key, option), key, option))
+            if len(draws) == count:
+                return draws
         raise LookupError(f"template {template_id}: the labels allow no question")
 
     def _names(self, key: Key, option: str | None) -> tuple[str, ...]:
@@ -127,46 +154,77 @@ class Sampler:
         if group in ("feature_in_range", "ranges_of_feature"):
             return tuple(f"{key.context} {name}" for name in options or questions.RANGE_NAMES)
         if group == "features_in_range":
-            return tuple(f"{name} {key.context}" for name in options)
+            return tuple(f"{name} {key.context}" for name in options or questions.RANGES_MS)
         if group in ("feature", "features"):
             return tuple(f"{name} {questions.RANGE_NAMES[1]}" for name in options)
         if group in ("leads_of_form", "leads_of_noise"):
             return (key.context, *options)
         return (*options, *lead)
 
-    def _pick(self, key: Key):
-        """Rows, stratum, and for an option check the option and whether it is true."""
+    def _pick(
+        self, key: Key, count: int
+    ) -> tuple[Sequence[tuple[tuple[int, ...], bool | None]], tuple[int, ...], str | None] | None:
+        """[(rows, truth of the option)], stratum, and the option that is checked, if any."""
         kind = key.template.kind
         if kind == "verify":
-            yes = self.rng.random() < self.yes_share
-            return self._verify(key, key.options[0], yes, None)
+            return self._verify(key, key.options[0], self.yes_share, None, count)
         if self.rng.random() < self.check_share:
             option = self.rng.choice(key.options)
-            return self._verify(key, option, self.rng.random() < 0.5, option)
-        if kind == "choose":
-            return self._choose(key)
-        return self._query(key)
-
-    def _verify(self, key: Key, option: str, yes: bool, check: str | None):
-        state = key.template.state
-        others = [s for s in product((0, 1), repeat=len(state)) if s != state]
+            return self._verify(key, option, 0.5, option, count)
         stratum = self._stratum(key)
         if stratum is None:
             return None
+        make = self._choose if kind == "choose" else self._query
+        made = [make(key, stratum) for _ in range(count)]
+        each = [(rows, None) for rows in made if rows is not None]
+        return (each, stratum, None) if len(each) == count else None
+
+    def _verify(self, key: Key, option: str, yes_share: float, check: str | None, count: int):
+        state = key.template.state
+        stratum = self._stratum(key)
+        if stratum is None:
+            return None
+        if self.arm == "independent":  # whatever the ECGs of this stratum answer
+            pools = [self._known(key, option, s) for s in self._places(key, stratum)]
+            if min(len(p) for p in pools) < FEWEST:
+                return None
+            each = []
+            for _ in range(count):
+                rows = tuple(i for p in pools for i in self._one(p))
+                values = self.facts.column(key, option)[list(rows)]
+                each.append((rows, tuple(int(v > 0) for v in values) == state))
+            return each, stratum, check
+        others = [s for s in product((0, 1), repeat=len(state)) if s != state]
         # Both answers must be possible here, or the stratum alone would give the answer away.
         true_rows = self._rows(key, option, state, stratum)
         false_rows = [r for s in others if (r := self._rows(key, option, s, stratum)) is not None]
         if true_rows is None or not false_rows:
             return None
-        make = true_rows if yes else self.rng.choice(false_rows)
-        return make(), stratum, check, yes
+        yes = count * yes_share
+        yes = int(yes) + (self.rng.random() < yes - int(yes))
+        truths = [True] * yes + [False] * (count - yes)
+        self.rng.shuffle(truths)
+        each = [((true_rows if t else self.rng.choice(false_rows))(), t) for t in truths]
+        return each, stratum, check
 
-    def _choose(self, key: Key):
+    def _places(self, key: Key, stratum: tuple[int, ...]) -> list[tuple[int, ...]]:
+        """The strata to draw from one after the other: two for two unrelated ECGs."""
+        if key.template.ecgs == 2 and not key.template.consecutive:
+            return [(s,) for s in stratum]
+        return [stratum]
+
+    def _known(self, key: Key, option: str, stratum: tuple[int, ...]) -> np.ndarray:
+        """Rows [k, 1] or pairs of rows [k, 2] of a stratum where the option's truth is known."""
+        name = (key.template.group, key.context, option, "known", stratum, key.template.consecutive)
+        if name not in self._cells:
+            pool = self._pool(key, stratum)
+            values = self.facts.column(key, option)[pool]
+            self._cells[name] = pool[~np.isnan(values).any(1)]
+        return self._cells[name]
+
+    def _choose(self, key: Key, stratum: tuple[int, ...]) -> tuple[int, ...] | None:
         """Two A only, two B only, at most two both, two none: equal odds where all are there."""
-        stratum = self._stratum(key)
         a, b = key.options
-        if stratum is None:
-            return None
         pool = self._pool(key, stratum)
         va, vb = (self.facts.column(key, o)[pool[:, 0]] for o in (a, b))
         known = ~np.isnan(va + vb)
@@ -176,14 +234,16 @@ class Sampler:
         ]
         if min(len(c) for c in cells[:3]) < FEWEST:
             return None
-        cell = self.rng.choice([c for c in cells if len(c) >= FEWEST])
-        return self._one(cell), stratum, None, None
+        return self._one(self.rng.choice([c for c in cells if len(c) >= FEWEST]))
 
-    def _query(self, key: Key):
-        """An option that is true, drawn evenly over options ("none" among them), then an ECG."""
-        stratum = self._stratum(key)
-        if stratum is None:
-            return None
+    def _query(self, key: Key, stratum: tuple[int, ...]) -> tuple[int, ...] | None:
+        """As ECG-QA where the arm is its own, else an option that is true, drawn evenly over
+        options ("none" among them), then an ECG."""
+        if self.arm == "erm":
+            groups = self._by_answer(key)
+            if not groups:
+                return None
+            return self._one(self.rng.choices(groups, [min(len(g), PER_ANSWER) for g in groups])[0])
         state = key.template.state
         options = [*key.options, NONE]
         self.rng.shuffle(options)
@@ -192,21 +252,46 @@ class Sampler:
                 if key.template.ecgs == 1 or key.template.consecutive:
                     pool = self._none(key, stratum)
                     if len(pool) >= FEWEST:
-                        return self._one(pool), stratum, None, None
+                        return self._one(pool)
                     continue
                 pools = [self.strata[s] for s in stratum]
-                return tuple(int(self.rng.choice(p)) for p in pools), stratum, None, None
+                return tuple(int(self.rng.choice(p)) for p in pools)
             make = self._rows(key, option, state, stratum)
             if make is not None:
-                return make(), stratum, None, None
+                return make()
         return None
+
+    def _by_answer(self, key: Key) -> list[np.ndarray]:
+        """ECGs (or pairs) by the set of options that are true of them, a group for each set."""
+        name = (key.template.id, key.context, "by answer")
+        if name not in self._groups:
+            if key.template.ecgs == 2 and not key.template.consecutive:
+                rng = np.random.default_rng(self.rng.randrange(2**31))
+                pool = rng.choice(self.rows, (4000, 2))
+                pool = pool[pool[:, 0] != pool[:, 1]]
+            else:
+                pool = self._pool(key, (0,))
+            truth = np.ones((len(pool), len(key.options)), bool)
+            known = np.ones(len(pool), bool)
+            for k, option in enumerate(key.options):
+                values = self.facts.column(key, option)[pool]
+                known &= ~np.isnan(values).any(1)
+                truth[:, k] = ((values > 0) == np.array(key.template.state)).all(1)
+            pool, truth = pool[known], truth[known]
+            groups: dict[bytes, list[int]] = defaultdict(list)
+            for i, row in enumerate(truth):
+                groups[row.tobytes()].append(i)
+            self._groups[name] = [pool[members] for members in groups.values()]
+        return self._groups[name]
 
     def _stratum(self, key: Key) -> tuple[int, ...] | None:
         """One severity for one ECG or a patient's pair, one each for two unrelated ECGs."""
         template = key.template
         count = 2 if template.ecgs == 2 and not template.consecutive else 1
         pools = self.pair_strata if template.consecutive else self.strata
-        choice = tuple(self.rng.randrange(len(pools)) for _ in range(count))
+        # "independent" keeps the share of every severity; "balanced" draws them evenly.
+        weights = [len(p) if self.arm == "independent" else 1 for p in pools]
+        choice = tuple(self.rng.choices(range(len(pools)), weights, k=count))
         return choice if all(len(pools[s]) >= FEWEST for s in choice) else None
 
     def _pool(self, key: Key, stratum: tuple[int, ...]) -> np.ndarray:
@@ -279,17 +364,22 @@ def regenerate(sampler: Sampler, per_template: int) -> list[Question]:
     return out
 
 
-def arrows(draws: list[Draw], data: PtbXl, shuffles: int = 20, seed: int = 0) -> dict[str, tuple]:
-    """I(Q;S), I(S;A), I(Q;A) of verify questions in bit, each with its null (mean, 95 %)."""
+def arrows(
+    draws: list[Draw], severity: np.ndarray, shuffles: int = 20, seed: int = 0
+) -> dict[str, tuple]:
+    """I(Q;S), I(S;A), I(Q;A) of verify questions in bit, each with its null (mean, 95 %).
+
+    severity: of every row of the data.
+    """
     verify = [d for d in draws if d.question.question_type == "single-verify"]
     name = [f"{d.question.template_id} {d.question.attribute}" for d in verify]
-    severity = [int(data.severity[d.rows[0]]) for d in verify]
-    answer = [d.question.answer[0] for d in verify]
+    level = [int(severity[d.rows[0]]) for d in verify]
+    answer = [d.question.answer[0] != "no" for d in verify]  # "not sure": it is there
     rng = random.Random(seed)
     out = {}
     for label, a, b in (
-        ("I(Q;S)", name, severity),
-        ("I(S;A)", severity, answer),
+        ("I(Q;S)", name, level),
+        ("I(S;A)", level, answer),
         ("I(Q;A)", name, answer),
     ):
         null = []
@@ -302,30 +392,49 @@ def arrows(draws: list[Draw], data: PtbXl, shuffles: int = 20, seed: int = 0) ->
     return out
 
 
+def blind_accuracy(draws: list[Draw]) -> float:
+    """Share right when every question gets the answer that it has most often in this stream."""
+    answers: dict[tuple, Counter[str]] = defaultdict(Counter)
+    for draw in draws:
+        question = draw.question
+        answers[question.template_id, question.attribute][question.answer[0]] += 1
+    return sum(max(c.values()) for c in answers.values()) / len(draws)
+
+
 def main() -> None:
-    """Print the arrows of both arms' streams."""
+    """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("what", choices=("report",))
     parser.add_argument("--ptbxl", required=True)
     parser.add_argument("--ecgqa", required=True)
-    parser.add_argument("--draws", type=int, default=20_000)
+    parser.add_argument("--draws", type=int, default=20_000, help="of each arm")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)
     rows = ptbxl.splits(data, args.ecgqa)["train"]
     facts = Facts(data)
     words = questions.load_wordings("train", args.ecgqa)
-    verify = [t.id for t in TEMPLATES.values() if t.type == "single-verify"]
-    for arm in ARMS:
-        sampler = Sampler(facts, rows, lambda key, rng: questions.word(key, words, rng), arm)
-        ask = [t for t in sampler.templates() if t in verify]
-        draws = [sampler.draw(sampler.rng.choice(ask)) for _ in range(args.draws)]
-        print(f"arm {arm}: {len(draws)} single-verify questions")
-        for label, (value, null, high) in arrows(draws, data).items():
-            print(f"  {label} {value:.4f} bit (permuted: {null:.4f}, 95 % below {high:.4f})")
-        by = defaultdict(list)
-        for d in draws:
-            by[int(data.severity[d.rows[0]])].append(d.question.answer[0] == "yes")
-        shares = " / ".join(f"{np.mean(by[s]):.2f}" for s in sorted(by))
-        print(f"  P(yes) by severity 0 / 1 / 2: {shares}")
+    super_of = ptbxl.superclass_of(args.ptbxl)
+    print(
+        f"{args.draws} single-verify questions; in brackets: 95 % of permutations lie below\n\n"
+        "| severity | arm | I(Q;S) bit | I(S;A) | I(Q;A) | blind accuracy | P(yes) by severity |\n"
+        "|---|---|---|---|---|---|---|"
+    )
+    for definition in ptbxl.SEVERITIES:
+        severity = np.array([ptbxl.severity_of(c, super_of, definition) for c in data.codes])
+        facts.data = replace(data, severity=severity.astype(np.int8))
+        for arm in ARMS:
+            sampler = Sampler(facts, rows, lambda key, rng: questions.word(key, words, rng), arm)
+            verify = [t for t in sampler.templates() if TEMPLATES[t].type == "single-verify"]
+            draws = [sampler.draw(sampler.rng.choice(verify)) for _ in range(args.draws)]
+            cells = [
+                f"{value:.3f} ({high:.3f})" for value, _, high in arrows(draws, severity).values()
+            ]
+            by = defaultdict(list)
+            for d in draws:
+                by[int(severity[d.rows[0]])].append(d.question.answer[0] == "yes")
+            shares = " / ".join(f"{np.mean(by[s]):.2f}" for s in sorted(by))
+            cells += [f"{100 * blind_accuracy(draws):.1f}", shares]
+            print(f"| {definition} | {arm} | " + " | ".join(cells) + " |", flush=True)
 
 
 if __name__ == "__main__":

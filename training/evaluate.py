@@ -6,11 +6,13 @@
 A questions file is ECG-QA's own JSON; `training.questions` writes regenerated ones in that form.
 Exact match as ECG-QA defines it: only the template's valid answers count, and all must be right.
 Verify questions compare P(yes) with P(no); choose questions put each of the two options to the
-model on its own; query questions are answered by free generation (set equality), or with
-`--queries options` by putting every valid answer to the model (slow).
+model on its own, query questions the likeliest of their valid answers (`ecgqa.options`). With
+`--free` choose and query questions are answered by free generation (set equality).
 
 Controls: `true` the question's own ECG; `blind` no ECG; `noise`, `flat` a stand-in without an ECG;
-`shuffled` another question's ECG; `severity` another question's ECG of the same severity. `perfect`
+`shuffled` another question's ECG; `severity` another question's ECG of the same severity; `text`
+no model of ours, but one that was trained on the questions' words alone (`training.blind`; give
+`--ecgqa`). `perfect`
 asks no model: it answers from the labels of the shuffled ECGs (give `--intervals`), which is what a
 flawless reader scores when it is handed the wrong ECG. It falls below blind, so a model that looks
 must fall below blind as well.
@@ -23,26 +25,28 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from collections import defaultdict
 from collections.abc import Collection
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import NamedTuple, cast
 
 import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from ecgqa.answer import CHECKPOINT, option_question
+from ecgqa.answer import CHECKPOINT
 from ecgqa.features import EcgFeatures
 from ecgqa.grounding import flat_signal, noise_signal
 from ecgqa.model import SEPARATOR, EcgModel
-from training import ptbxl, questions
-from training.questions import NONE, TEMPLATES, Facts, Question
+from ecgqa.options import NONE, affirmed, likeliest, option_questions, understand
+from training import blind, ptbxl, questions
+from training.questions import TEMPLATES, Facts, Question
+from training.tables import Control, interval, measured, put_between, table
 
-CONTROLS = ("true", "blind", "shuffled", "severity", "noise", "flat", "perfect")
+CONTROLS = ("true", "blind", "text", "shuffled", "severity", "noise", "flat", "perfect")
+NO_MODEL = ("text", "perfect")
 KINDS = ("verify", "choose", "query")
-EXCLUSIVE = {"axis", "ranges_of_feature"}  # groups of which exactly one option is right
-MARKS = ("<!-- evaluation -->", "<!-- end of evaluation -->")
 
 
 class Encoded:
@@ -65,6 +69,13 @@ class Encoded:
                 self._kept[name] = EcgFeatures(*(v[i : i + 1] for v in features))
         rows = [self._kept[n] for n in names]
         return EcgFeatures(*(torch.cat(values) for values in zip(*rows, strict=True)))
+
+    def given(
+        self, names: tuple[int | str, ...] | None
+    ) -> tuple[EcgFeatures | None, EcgFeatures | None]:
+        """Features of one ECG each: the first and the second, None where there is none."""
+        first, second, *_ = [*(self.of([name]) for name in names or ()), None, None]
+        return first, second
 
     def signal(self, name: int | str) -> np.ndarray:
         """Model input [12, 1000] of an ECG id, of "flat" or of "noise ID"."""
@@ -102,13 +113,54 @@ def stand_ins(
     return out
 
 
-def put(question: Question, whole: bool) -> list[tuple[str, str, str | None]]:
-    """What the model is asked: (text, kind of calibration, option) as it is, or per option."""
-    if whole:
-        kind = "verify" if TEMPLATES[question.template_id].ecgs == 1 else "compare"
-        return [(question.question, kind, None)]
-    options = [a for a in question.valid_answers if a != NONE]
-    return [(*option_question(question.question, o), o) for o in options]
+class Row(NamedTuple):
+    """One yes/no question for the language model: which question it belongs to, its text, its kind
+    of calibration, and the option it asks about (None: the question is a yes/no question)."""
+
+    k: int
+    text: str
+    kind: str
+    option: str | None = None
+
+
+def rows_of(
+    model: EcgModel,
+    encoded: Encoded,
+    asked: list[Question],
+    given: list[tuple[int | str, ...] | None],
+    members: list[int],
+) -> list[Row]:
+    """The yes/no questions that `members` of `asked` are answered with.
+
+    Lists as `ecgqa.options` answers them: what the question asks is read from its words, the
+    evidence proposes, the language model is asked of what it proposes.
+    """
+    out: list[Row] = []
+    opens: dict[bool, list[int]] = defaultdict(list)
+    for k in members:
+        template = TEMPLATES[asked[k].template_id]
+        if template.kind == "verify":
+            out.append(Row(k, asked[k].question, "verify" if template.ecgs == 1 else "compare"))
+        else:
+            opens[template.ecgs == 2].append(k)
+    for two, these in opens.items():
+        for start in range(0, len(these), 32):
+            part = these[start : start + 32]
+            about = understand(model, [asked[k].question for k in part], two)
+            for k, what in zip(part, about, strict=True):
+                options = [o for o in asked[k].valid_answers if o != NONE]
+                texts = option_questions(model, what, options)
+                first, second = encoded.given(given[k])
+                kind = calibration_kind(asked[k])
+                for i in likeliest(model, texts, first, second):
+                    out.append(Row(k, texts[i], kind, options[i]))
+    return out
+
+
+def calibration_kind(question: Question) -> str:
+    """How the probabilities of a list's options are calibrated."""
+    template = TEMPLATES[question.template_id]
+    return f"{template.kind} {template.group}"
 
 
 def read_perfectly(
@@ -126,68 +178,95 @@ def read_perfectly(
     return out
 
 
+def margins_of(
+    model: EcgModel,
+    encoded: Encoded,
+    rows: list[Row],
+    given: list[tuple[int | str, ...] | None],
+    batch: int = 48,
+) -> list[float]:
+    """Log odds of "yes" per row. Rows with one text lie in one batch, so that it is read once."""
+    out = [0.0] * len(rows)
+    jobs: dict[int, list[int]] = defaultdict(list)
+    for i, row in enumerate(rows):
+        jobs[len(given[row.k] or ())].append(i)
+    for count, members in jobs.items():
+        members = sorted(members, key=lambda i: (len(rows[i].text), rows[i].text))
+        for start in range(0, len(members), batch):
+            part = members[start : start + batch]
+            ecgs = [encoded.of([(given[rows[i].k] or ())[e] for i in part]) for e in range(count)]
+            first, second = (*ecgs, None, None)[:2]
+            found = model.yes_margin([rows[i].text for i in part], first, second).tolist()
+            for i, margin in zip(part, found, strict=True):
+                out[i] = margin
+    return out
+
+
 def predict(
     model: EcgModel,
     encoded: Encoded,
     asked: list[Question],
     given: list[tuple[int | str, ...] | None],
-    queries: str = "generate",
-    batch: int = 24,
 ) -> list[tuple[tuple[str, ...], float]]:
     """(answer, P(yes) or NaN) per question, given these ECGs."""
-    jobs: dict[tuple[str, int], list[int]] = defaultdict(list)
-    for k, question in enumerate(asked):
-        kind = TEMPLATES[question.template_id].kind
-        how = "generate" if kind == "query" and queries == "generate" else kind
-        jobs[how, len(given[k] or ())].append(k)
+    rows = rows_of(model, encoded, asked, given, list(range(len(asked))))
     out: list[tuple[tuple[str, ...], float]] = [((), np.nan)] * len(asked)
-    for (how, count), members in jobs.items():
-        members = sorted(members, key=lambda k: len(asked[k].question))
-        rows: list[tuple[int, str, str, str | None]] = []  # question, text, calibration, option
-        for k in members:
-            rows += [(k, *put_) for put_ in put(asked[k], how in ("verify", "generate"))]
-        found: dict[int, dict[str, float]] = defaultdict(dict)
-        for start in range(0, len(rows), batch):
-            part = rows[start : start + batch]
-            texts = [text for _, text, _, _ in part]
-            ecgs = [encoded.of([(given[k] or ())[i] for k, *_ in part]) for i in range(count)]
-            first, second = (*ecgs, None, None)[:2]
-            if how == "generate":
-                for (k, *_), text in zip(part, model.generate(texts, first, second), strict=True):
-                    out[k] = (tuple(t.strip() for t in text.split(SEPARATOR.strip())), np.nan)
-                continue
-            margins = model.yes_margin(texts, first, second).tolist()
-            for (k, _, kind, option), margin in zip(part, margins, strict=True):
-                scale, shift = model.config.calibration.get(kind, (1.0, 0.0))
-                chance = 1 / (1 + math.exp(-(scale * margin + shift)))
-                if option is None:
-                    out[k] = (("yes",) if chance >= 0.5 else ("no",), chance)
-                else:
-                    found[k][option] = chance
-        for k, chances in found.items():
-            if TEMPLATES[asked[k].template_id].group in EXCLUSIVE and how == "query":
-                out[k] = ((max(chances, key=chances.__getitem__),), np.nan)
-            else:
-                out[k] = (tuple(o for o, c in chances.items() if c >= 0.5) or (NONE,), np.nan)
+    found: dict[int, dict[str, float]] = defaultdict(dict)
+    margins = margins_of(model, encoded, rows, given)
+    for row, margin in zip(rows, margins, strict=True):
+        chance = float(model.calibrated(torch.tensor(margin), row.kind))
+        if row.option is None:
+            out[row.k] = (("yes",) if chance >= 0.5 else ("no",), chance)
+        else:
+            found[row.k][row.option] = chance
+    for k, chances in found.items():
+        template = TEMPLATES[asked[k].template_id]
+        out[k] = (affirmed(chances, template.group if template.kind == "query" else ""), np.nan)
     return out
 
 
-def interval(values: np.ndarray, statistic=np.mean, draws: int = 1000) -> tuple[float, float]:
-    """95 % bootstrap interval of a statistic over rows."""
-    rng = np.random.default_rng(0)
-    n = len(values)
-    each = [statistic(values[rng.integers(0, n, n)]) for _ in range(draws)]
-    return float(np.nanquantile(each, 0.025)), float(np.nanquantile(each, 0.975))
+def generate(
+    model: EcgModel,
+    encoded: Encoded,
+    asked: list[Question],
+    given: list[tuple[int | str, ...] | None],
+    batch: int = 32,
+) -> list[tuple[tuple[str, ...], float]]:
+    """(answer, NaN) per question by free generation, given these ECGs."""
+    out: list[tuple[tuple[str, ...], float]] = [((), np.nan)] * len(asked)
+    jobs: dict[int, list[int]] = defaultdict(list)
+    for k in range(len(asked)):
+        jobs[len(given[k] or ())].append(k)
+    for count, members in jobs.items():
+        members = sorted(members, key=lambda k: len(asked[k].question))
+        for start in range(0, len(members), batch):
+            part = members[start : start + batch]
+            ecgs = [encoded.of([(given[k] or ())[e] for k in part]) for e in range(count)]
+            first, second = (*ecgs, None, None)[:2]
+            texts = model.generate([asked[k].question for k in part], first, second)
+            for k, text in zip(part, texts, strict=True):
+                out[k] = (tuple(t.strip() for t in text.split(SEPARATOR.strip())), np.nan)
+    return out
 
 
 def summary(
-    asked: list[Question], predicted: list[tuple[tuple[str, ...], float]], cautious: float = 0.5
+    asked: list[Question],
+    predicted: list[tuple[tuple[str, ...], float]],
+    cautious: float = 0.5,
+    severity: dict[int, int] | None = None,
 ) -> dict:
-    """Exact match by question type; for verify questions also AUC of P(yes) and the exact match
-    where "yes" needs P(yes) of `cautious`. Intervals are 95 %."""
+    """Exact match by question type, and by its attribute type and the severity of the ECG.
+
+    For verify questions also AUC of P(yes), the exact match where "yes" needs P(yes) of `cautious`,
+    the expected calibration error, and the share right among the surest 80 and 50 %. macro: mean
+    over templates. severity: {ECG id: 0, 1, 2}. Intervals are 95 %.
+    """
     groups: dict[str, list[int]] = defaultdict(list)
     for k, question in enumerate(asked):
         groups[question.question_type].append(k)
+        if severity:
+            worst = max(severity[i] for i in question.ecg_id)
+            groups[f"{question.question_type} / severity {worst}"].append(k)
         if TEMPLATES[question.template_id].ecgs == 2 and question.question_type.endswith("verify"):
             groups["two ECGs, verify"].append(k)
         groups[f"{question.question_type} / {question.attribute_type}"].append(k)
@@ -195,6 +274,8 @@ def summary(
     for name, members in sorted(groups.items()):
         right = np.array([set(predicted[k][0]) == set(asked[k].answer) for k in members], float)
         entry = {"n": len(members), "exact_match": float(right.mean()), "interval": interval(right)}
+        template = np.array([asked[k].template_id for k in members])
+        entry["macro"] = float(np.mean([right[template == t].mean() for t in np.unique(template)]))
         if "verify" in name:
             pairs = np.array(
                 [
@@ -210,10 +291,29 @@ def summary(
             right = np.array(agrees, float)
             entry["cautious"] = float(right.mean())
             entry["cautious_interval"] = interval(right)
+            entry |= calibration(pairs)
             entry["auc"] = _auc(pairs)
             entry["auc_interval"] = interval(pairs, _auc, 300)
         out[name] = entry
     return out
+
+
+def calibration(pairs: np.ndarray, bins: int = 10) -> dict[str, float]:
+    """Of (truth, P(yes)) rows: expected calibration error over `bins` equal bins of P(yes), and the
+    share right among the surest 80 and 50 % (1 - risk at that coverage)."""
+    truth, chance = pairs[:, 0], pairs[:, 1]
+    if np.isnan(chance).any():
+        return {}
+    place = np.minimum((chance * bins).astype(int), bins - 1)
+    gaps = [
+        abs(truth[place == b].mean() - chance[place == b].mean()) * (place == b).mean()
+        for b in np.unique(place)
+    ]
+    order = np.argsort(-np.abs(chance - 0.5))
+    right = ((chance >= 0.5) == truth)[order]
+    surest = {f"right_at_{share}": float(right[: len(right) * share // 100].mean())
+              for share in (80, 50)}  # fmt: skip
+    return {"ece": float(sum(gaps)), **surest}
 
 
 def _auc(pairs: np.ndarray) -> float:
@@ -248,13 +348,34 @@ def tables(results: dict[str, dict]) -> str:
     return "\n\n".join(out)
 
 
-def show(results: dict[str, dict], readme: Path) -> None:
-    """Replace what stands between the marks of a Markdown file by the tables."""
-    before, mark, rest = readme.read_text().partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not mark or not end:
-        raise ValueError(f"{readme} has no marks {MARKS}")
-    readme.write_text(f"{before}{mark}\n\n{tables(results)}\n\n{end}{after}")
+def contrasts(
+    asked: list[Question], said: dict[str, list[tuple[tuple[str, ...], float]]]
+) -> list[Control]:
+    """How far the accuracy falls from one control to another, in points, with paired intervals."""
+    right = {
+        control: 100.0 * np.array([set(a) == set(q.answer) for (a, _), q in
+                                   zip(answers, asked, strict=True)])
+        for control, answers in said.items()
+    }  # fmt: skip
+    kinds = np.array([q.question_type for q in asked])
+    out = []
+    for kind, least in (("single-verify", 8), ("single-choose", 15)):
+        if {"true", "text"} <= set(right) and (kinds == kind).any():
+            gap = (right["true"] - right["text"])[kinds == kind]
+            out.append(measured(f"T1 {kind}: true minus text alone", gap, np.mean, least,
+                                " points"))  # fmt: skip
+    one = kinds == "single-verify"
+    if {"shuffled", "text"} <= set(right) and one.any():
+        gap = (right["shuffled"] - right["text"])[one]
+        t2 = measured("T2 single-verify: shuffled minus text alone", gap, np.mean, 0, "")
+        out.append(replace(t2, wanted="within 1 point", passed=abs(t2.value) <= 1))
+    if {"true", "shuffled", "severity"} <= set(right) and one.any():
+        gaps = np.stack([right["true"] - right["severity"], right["true"] - right["shuffled"]], 1)
+        out.append(
+            measured("T3 single-verify: drop within a severity, share of the whole drop", gaps[one],
+                     lambda g: 100 * g[:, 0].mean() / max(1e-9, g[:, 1].mean()), 70, " %")
+        )  # fmt: skip
+    return out
 
 
 def _cell(entry: dict, figure: str, interval_of: str, scale: int) -> str:
@@ -282,9 +403,10 @@ def main() -> None:
     )
     parser.add_argument("--ptbxl", required=True)
     parser.add_argument("--questions", required=True, type=Path)
-    parser.add_argument("--intervals", help="CSV of training.intervals, for control perfect")
+    parser.add_argument("--ecgqa", help="ECG-QA folder, for control text")
+    parser.add_argument("--intervals", help="CSV of training.intervals, for text and perfect")
     parser.add_argument("--control", nargs="+", choices=CONTROLS, default=["true"])
-    parser.add_argument("--queries", choices=("generate", "options"), default="generate")
+    parser.add_argument("--free", action="store_true", help="answer lists by free generation")
     parser.add_argument(
         "--kinds", nargs="+", choices=KINDS, default=list(KINDS), help="leave out the others"
     )
@@ -302,32 +424,47 @@ def main() -> None:
     model = EcgModel.load(args.checkpoint, args.llm)
     encoded = Encoded(model, data, ptbxl.signals(data, args.cache))
     results = {}
+    facts = Facts(data, args.intervals) if set(args.control) & set(NO_MODEL) else None
+    severity = {int(e): int(s) for e, s in zip(data.ecg_id, data.severity, strict=True)}
+    runs = [c for c in args.control if c not in NO_MODEL]
+    given = [ecgs for control in runs for ecgs in stand_ins(asked, control, data, args.seed)]
+    answer = generate if args.free else predict
+    # All controls at once: the same question about other ECGs is read once.
+    predicted = answer(model, encoded, asked * len(runs), given)
+    said = {c: predicted[i * len(asked) : (i + 1) * len(asked)] for i, c in enumerate(runs)}
     for control in args.control:
-        if control == "perfect":
-            facts = Facts(data, args.intervals)
+        if control == "text":
+            rows = ptbxl.splits(data, args.ecgqa)["train"]
+            made = blind.train_questions(cast(Facts, facts), rows, args.ecgqa)
+            said[control] = blind.answers(made, asked)
+            results[control] = summary(asked, said[control], severity=severity)
+        elif control == "perfect":
             given = stand_ins(asked, "shuffled", data, args.seed)
-            predicted = read_perfectly(asked, given, facts)
-            known = [k for k, (answer, _) in enumerate(predicted) if answer]
-            found = summary([asked[k] for k in known], [predicted[k] for k in known])
+            perfect = read_perfectly(asked, given, cast(Facts, facts))
+            known = [k for k, (text, _) in enumerate(perfect) if text]
+            part = summary([asked[k] for k in known], [perfect[k] for k in known])
             results[control] = {
                 name: {k: entry[k] for k in ("n", "exact_match", "interval")} | {"part": True}
-                for name, entry in found.items()
+                for name, entry in part.items()
             }
         else:
-            given = stand_ins(asked, control, data, args.seed)
-            predicted = predict(model, encoded, asked, given, args.queries)
-            results[control] = summary(asked, predicted, model.config.cautious_yes)
-        print(f"{control}: done, {len(asked)} questions", flush=True)
-    print(tables(results))
+            cautious = model.config.cautious_yes
+            results[control] = summary(asked, said[control], cautious, severity)
+    found = contrasts(asked, said)
+    print(tables(results), table(found), sep="\n\n")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         if args.add and args.out.exists():
-            for control, found in json.loads(args.out.read_text())["results"].items():
-                results[control] = found | results.get(control, {})
-        record = {"questions": args.questions.name, "results": results}
+            for control, kept in json.loads(args.out.read_text())["results"].items():
+                results[control] = kept | results.get(control, {})
+        record = {
+            "questions": args.questions.name,
+            "results": results,
+            "contrasts": [asdict(c) for c in found],
+        }
         args.out.write_text(json.dumps(record, indent=1) + "\n")
     if args.readme:
-        show(results, args.readme)
+        put_between(args.readme, "evaluation", f"{tables(results)}\n\n{table(found)}")
 
 
 if __name__ == "__main__":

@@ -72,6 +72,22 @@ def augment(signal: torch.Tensor, chance: float) -> tuple[torch.Tensor, torch.Te
     return out.masked_fill(blank.unsqueeze(-1), 0.0), ~blank
 
 
+def mix(
+    parts: list[torch.Tensor], strength: float, chance: float
+) -> tuple[list[torch.Tensor], bool]:
+    """Mixup (Zhang et al. 2018, arXiv 1710.09412) of each part with itself in one other order.
+
+    parts: signals and their targets, [b, ...] each; what is unknown (NaN) in either stays unknown.
+    With probability 1 - `chance` they come back as they are. Returns them and whether they were
+    mixed.
+    """
+    if torch.rand(()) >= chance:
+        return parts, False
+    share = torch.distributions.Beta(strength, strength).sample()
+    order = torch.randperm(len(parts[0]))
+    return [share * part + (1 - share) * part[order] for part in parts], True
+
+
 def known_bce(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy over the targets that are known (not NaN)."""
     known = ~torch.isnan(target)
@@ -99,17 +115,27 @@ def names_and_truth(data: ptbxl.PtbXl, facts: Facts) -> tuple[tuple[str, ...], n
     return (*ptbxl.concept_names(), *columns), np.concatenate(truth, axis=1).astype(np.float32)
 
 
-def report_words(data: ptbxl.PtbXl, rows: np.ndarray) -> tuple[list[list[int]], int]:
-    """Word numbers of each report (original words and the names of its statements)."""
+def report_texts(data: ptbxl.PtbXl) -> list[list[str]]:
+    """Words of each report: the original ones, then the names of its statements."""
     names = np.array(ptbxl.concept_names())
     targets = ptbxl.concept_targets(data)
-    texts = [
+    return [
         re.findall(r"\w+", data.report[i].lower() + " " + " ".join(names[targets[i] == 1]))
         for i in range(len(data.ecg_id))
     ]
+
+
+def report_vocabulary(data: ptbxl.PtbXl, rows: np.ndarray) -> dict[str, int]:
+    """A number from 1 on for each word that these rows' reports use three times or more."""
+    texts = report_texts(data)
     counts = Counter(word for i in rows for word in texts[i])
-    number = {word: k + 1 for k, (word, c) in enumerate(sorted(counts.items())) if c >= 3}
-    numbers = [[number[w] for w in words if w in number] or [0] for words in texts]
+    return {word: k + 1 for k, (word, c) in enumerate(sorted(counts.items())) if c >= 3}
+
+
+def report_words(data: ptbxl.PtbXl, rows: np.ndarray) -> tuple[list[list[int]], int]:
+    """Word numbers of each report, 0 where none is known, and how many numbers there are."""
+    number = report_vocabulary(data, rows)
+    numbers = [[number[w] for w in words if w in number] or [0] for words in report_texts(data)]
     return numbers, max(number.values()) + 1
 
 
@@ -216,23 +242,27 @@ def main() -> None:
             torch.from_numpy(np.asarray(signals[np.sort(batch)], np.float32)), config.lead_dropout
         )
         batch = np.sort(batch)
+        truth = torch.from_numpy(statements[batch])
+        lead_truth = torch.from_numpy(leads[batch]).masked_fill(~kept.unsqueeze(-1), torch.nan)
+        (signal, truth, lead_truth), mixed = mix(
+            [signal, truth, lead_truth], config.mixup_strength, config.mixup
+        )
         offsets = np.cumsum([0, *(len(words[i]) for i in batch[:-1])])
         bag = [w for i in batch for w in words[i]]
         place = accelerator.device
         features, one, two, report = towers(
             signal.to(place), torch.tensor(bag, device=place), torch.tensor(offsets, device=place)
         )
-        lead_truth = torch.from_numpy(leads[batch]).masked_fill(~kept.unsqueeze(-1), torch.nan)
         key = torch.from_numpy(same_key[batch]).to(place)
         same = (key[:, None] == key[None]).float()
         loss = (
-            config.statement_loss
-            * known_bce(features.statement_logits, torch.from_numpy(statements[batch]).to(place))
+            config.statement_loss * known_bce(features.statement_logits, truth.to(place))
             + config.lead_loss * known_bce(features.lead_logits, lead_truth.to(place))
-            + config.contrast * align(one, report, same, config.temperature)
             + config.views
             * align(one, two, torch.eye(len(batch), device=place), config.temperature)
         )
+        if not mixed:  # a mixture has no report
+            loss = loss + config.contrast * align(one, report, same, config.temperature)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(towers.parameters(), 1.0)
         optimizer.step()

@@ -140,6 +140,8 @@ CRITICAL = {
     "CLBBB", "AFIB", "AFLT", "2AVB", "3AVB", "SVTAC", "PSVT", "LNGQT",
     "INJAS", "INJAL", "INJIN", "INJLA", "INJIL",
 }  # fmt: skip
+BORDERLINE = {"NDT", "NST_", "ISC_", "IRBBB", "LAFB", "1AVB", "IVCD", "LAO/LAE"}
+SEVERITIES = ("critical", "count", "grade")
 CHEST = [f"V{i}" for i in range(1, 7)]
 
 
@@ -213,8 +215,7 @@ def load(folder: Path | str) -> PtbXl:
     for name in ("ptbxl_database.csv", "scp_statements.csv"):
         if not (folder / name).exists():
             raise FileNotFoundError(f"{folder / name} is missing: is this a PTB-XL folder?")
-    with (folder / "scp_statements.csv").open(newline="") as file:
-        super_of = {row[""]: row["diagnostic_class"] for row in csv.DictReader(file)}
+    super_of = superclass_of(folder)
     with (folder / "ptbxl_database.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     codes = [ast.literal_eval(row["scp_codes"]) for row in rows]
@@ -232,13 +233,29 @@ def load(folder: Path | str) -> PtbXl:
     )
 
 
-def severity_of(codes: dict[str, float], super_of: dict[str, str]) -> int:
-    """0: nothing abnormal; 1: one abnormal super-class; 2: two or more, or a critical statement.
+def superclass_of(folder: Path | str) -> dict[str, str]:
+    """{statement code: its diagnostic super-class or ""} as PTB-XL's table says."""
+    with (Path(folder) / "scp_statements.csv").open(newline="") as file:
+        return {row[""]: row["diagnostic_class"] for row in csv.DictReader(file)}
 
-    Critical: any infarction or subendocardial injury, complete LBBB, atrial fibrillation or
-    flutter, 2nd or 3rd degree AV block, supraventricular tachycardia, long QT.
+
+def severity_of(
+    codes: dict[str, float], super_of: dict[str, str], definition: str = "critical"
+) -> int:
+    """Severity 0, 1 or 2 from the statements alone, by one of `SEVERITIES`.
+
+    critical: 0 nothing abnormal; 1 one abnormal super-class; 2 two or more, or a critical statement
+    (any infarction or subendocardial injury, complete LBBB, atrial fibrillation or flutter, 2nd or
+    3rd degree AV block, supraventricular tachycardia, long QT). count: the number of abnormal
+    super-classes, at most 2. grade: normal, borderline (nothing but statements of `BORDERLINE`), or
+    abnormal, as machine readings grade an ECG.
     """
     classes = {super_of.get(code, "") for code in codes} & set(SUPERCLASSES)
+    if definition == "count":
+        return min(2, len(classes))
+    if definition == "grade":
+        findings = {c for c in codes if super_of.get(c) in SUPERCLASSES or c in CRITICAL}
+        return 0 if not findings else 1 if findings <= BORDERLINE else 2
     if len(classes) >= 2 or "MI" in classes or CRITICAL & set(codes):
         return 2
     return len(classes)

@@ -18,6 +18,10 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgqa.model import ONE_OF_TWO, YES_OR_NO
+from ecgqa.options import FATES as FATE_NAMES
+from ecgqa.options import NONE, Asked, option_question
+from ecgqa.options import RANGES as RANGE_NAMES
 from ecgqa.record import LEADS
 from training import ptbxl
 from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
@@ -25,13 +29,9 @@ from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
 WORDINGS = Path(__file__).with_name("wordings.json")
 TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
 JOINING = {"since", "after", "with", "by", "between", "to", "and", "of", "are"}
-FATES: dict[tuple[int, ...], str] = {
-    (1, 0): "resolved",
-    (0, 1): "new",
-    (1, 1): "kept",
-    (0, 0): "absent",
-}
-NONE = "none"
+FATES: dict[tuple[int, ...], str] = dict(
+    zip(((1, 0), (0, 1), (1, 1), (0, 0)), FATE_NAMES, strict=True)
+)
 # Normal ranges in ms, both ends included. RR 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009, part
 # III (doi 10.1161/CIRCULATIONAHA.108.191095); QT 360-440 ms; QTc (Bazett) 330-450 ms.
 RANGES_MS = {
@@ -42,7 +42,6 @@ RANGES_MS = {
     "qt interval": (360.0, 440.0),
     "qt corrected": (330.0, 450.0),
 }
-RANGE_NAMES = ("below the normal range", "within the normal range", "above the normal range")
 # What questions ask about without naming a finding: group of the template → name to look up.
 UNNAMED = {
     "abnormal": "abnormal ecg",
@@ -337,6 +336,30 @@ def key_of(question: Question) -> Key:
     return Key(template, attribute[-1:], context=context)
 
 
+def asked_of(key: Key) -> Asked:
+    """What a question about this key asks, as a perfect reader understands it."""
+    template, group, context = key.template, key.template.group, key.context
+    return Asked(
+        kind=kind_of(template),
+        fate=FATES[template.state] if template.ecgs == 2 else "",
+        lead=context if context in LEADS else "",
+        finding=context if group in ("leads_of_form", "leads_of_noise") else "",
+        feature=context if group in ("feature_in_range", "ranges_of_feature") else "",
+        range=context if group == "features_in_range" else "",
+    )
+
+
+def kind_of(template: Template) -> str:
+    """The kind of answer that a template wants, one of `ModelConfig.kinds`."""
+    return {"verify": YES_OR_NO, "choose": ONE_OF_TWO}.get(template.kind, template.group)
+
+
+def vocabulary() -> dict[str, tuple[str, ...]]:
+    """Options of every kind of open question, for `ModelConfig.vocabulary`."""
+    open_ones = [t for t in TEMPLATES.values() if t.kind == "query"]
+    return {t.group: tuple(o for o in _all_options(t) if o != NONE) for t in open_ones}
+
+
 def answer_of(key: Key, facts: Facts, rows: tuple[int, ...]) -> tuple[str, ...] | None:
     """The true answer of a key for one or two ECGs (row numbers); None where it is not known."""
     found, unsure = [], False
@@ -368,11 +391,29 @@ def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list
         for template in TEMPLATES.values():
             if template.ecgs == 2 and template.kind == "verify":
                 out[template.id] += _fate_wordings(template, ours["fates"])
+            if template.kind == "verify":
+                out[template.id] += _plain_wording(template)
     if which == "train" and ecgqa:
         with (Path(ecgqa) / "train_paraphrases.csv").open(newline="") as file:
             for row in csv.DictReader(file):
                 out[int(row["template_id"])].append(row["pattern"])
     return out
+
+
+def _plain_wording(template: Template) -> list[str]:
+    """How the model itself puts an option of a list, where a template has such a question."""
+    slots = {
+        "statement": "scp_code", "form_in_lead": "scp_code", "axis": "axis", "stage": "stage",
+        "noise": "noise", "noise_in_lead": "noise", "extrasystole": "extra_systole",
+        "feature_in_range": "numeric_feature", "feature": "numeric_feature",
+    }  # fmt: skip
+    slot = slots.get(template.group)
+    if slot is None:
+        return []
+    fate = FATES[template.state] if template.ecgs == 2 else ""
+    lead = "{lead}" if template.group.endswith("_in_lead") else ""
+    asked = Asked(fate=fate, lead=lead, range="{range}")
+    return [option_question(asked, "{" + slot + "}", slot == "numeric_feature")]
 
 
 def _fate_wordings(template: Template, grammar: dict, count: int = 240) -> list[str]:

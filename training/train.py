@@ -3,12 +3,13 @@
     python -m training.train --ptbxl DIR --ecgqa DIR [--out .work/model]
     accelerate launch --cpu --num_processes 2 -m training.train ...   # the same, two processes
 
-2a read    The projector alone, on text only: which statement, lead and fate (resolved, new, kept,
-           absent) is a question about? A thousand questions a second once they are read.
+2a read    Text only: which statement, lead and fate (resolved, new, kept, absent) is a question
+           about, and what kind of answer does it want? The projector learns it together with the
+           adapter of the reading layers, which then stays.
 2b align   The projector alone. Its evidence tokens are scored against the language model's own
            input embeddings of the possible answers, so that they speak the language model's
-           language before it hears them. No pass through the language model: a hundred questions
-           a second on two cores, and this is where the signal is learned.
+           language before it hears them. No pass through the language model, and this is where
+           the signal is learned.
 2c debias  The same balanced questions, now through the language model: the adapter learns to say
            what the evidence shows, the projector to be understood.
 3  tune    All 70 templates in ECG-QA's own proportions, one and two ECGs.
@@ -37,10 +38,10 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
-from ecgqa.encoder import EcgEncoder, EncoderConfig
+from ecgqa.encoder import EcgEncoder, EncoderConfig, EncoderEnsemble
 from ecgqa.features import EcgFeatures
 from ecgqa.language import Language
-from ecgqa.model import ABSTENTION, SEPARATOR, EcgModel, ModelConfig
+from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel, ModelConfig
 from ecgqa.projector import ProjectorConfig, named
 from ecgqa.record import LEADS
 from training import ptbxl, questions
@@ -56,7 +57,9 @@ BLANKS = 256  # made-up recordings without an ECG
 class FeatureBank:
     """Frozen encoder features of every row, and of recordings that hold no ECG (rows n ...)."""
 
-    def __init__(self, encoder: EcgEncoder, signals: np.ndarray, cache: Path, seed: int) -> None:
+    def __init__(
+        self, encoder: EncoderEnsemble, signals: np.ndarray, cache: Path, seed: int
+    ) -> None:
         self.rows = len(signals)
         blank = blank_signals(BLANKS, seed)
         path = cache / f"features_{_digest(encoder)}.pt"
@@ -80,7 +83,7 @@ class FeatureBank:
         return EcgFeatures(*(v[rows].float().to(device) for v in self.features))
 
 
-def _digest(encoder: EcgEncoder) -> str:
+def _digest(encoder: EncoderEnsemble) -> str:
     return f"{abs(sum(float(p.double().abs().sum()) for p in encoder.parameters())):.6f}"
 
 
@@ -108,30 +111,28 @@ class Objective(nn.Module):
 
     answers: torch.Tensor
 
-    def __init__(self, model: EcgModel, vocabulary: list[str]) -> None:
+    def __init__(self, model: EcgModel, vocabulary: list[str], config: QuestionStages) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.config = model, config
         self.vocabulary = {name: i for i, name in enumerate(vocabulary)}
-        ids = [model.language.ids(" " + name) for name in vocabulary]
-        with torch.no_grad():
-            table = model.language.embeddings.weight
-            words = torch.stack([table[torch.tensor(i, device=table.device)].mean(0) for i in ids])
-            self.register_buffer("answers", F.normalize(words - table.mean(0), dim=-1))
+        self.register_buffer("answers", model.directions(vocabulary))
         leads = [f"lead {lead}" for lead in LEADS]
         names = [*model.encoder.config.statements, *leads]
         self.names = {name: i for i, name in enumerate(names)}
+        self.kinds = {name: i for i, name in enumerate(model.config.kinds)}
         self.sharpness = nn.Parameter(torch.tensor(5.0))
         self.rarity = nn.Parameter(torch.tensor(-3.0))
         self._read: dict[str, torch.Tensor] = {}
 
     def read(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        """States of the questions, remembered: the reading layers never change."""
+        """States of the questions, remembered: past stage read the reading layers stay."""
         missing = sorted({t for t in texts if t not in self._read}, key=len)
         if len(self._read) > 40_000:
             self._read.clear()
             missing = sorted(set(texts), key=len)
         if missing:
-            states, mask = self.model.language.read(missing)
+            with torch.no_grad():
+                states, mask = self.model.language.read(missing)
             for text, state, there in zip(missing, states, mask, strict=True):
                 self._read[text] = state[there].half()
         rows = [self._read[t] for t in texts]
@@ -139,51 +140,104 @@ class Objective(nn.Module):
         mask = nn.utils.rnn.pad_sequence([r.new_ones(len(r)) for r in rows], batch_first=True)
         return states, mask.bool()
 
-    def evidence_logits(self, texts, first, second) -> torch.Tensor:
+    def evidence_logits(self, states, mask, first, second) -> torch.Tensor:
         """[b, vocabulary]: how near the evidence is to each answer."""
-        states, mask = self.read(texts)
         projector = self.model.projector
         evidence = projector.evidence(states, mask, projector.memory(first, second))
         return self.sharpness * (evidence @ self.answers.T).logsumexp(1)
 
-    def matching_loss(self, draws: list[Draw]) -> torch.Tensor:
-        """Cross-entropy of the names that each question is about, and of the fate it asks for."""
+    def matching_loss(self, draws: list[Draw], states, mask) -> torch.Tensor:
+        """Cross-entropy of the names that each question is about, of the kind of answer that it
+        wants, and for two ECGs of the fate it asks for."""
+        projector = self.model.projector
         about = [[self.names[n] for n in d.names if n in self.names] for d in draws]
         rows = [i for i, names in enumerate(about) if names]
-        if not rows:
-            return self.answers.new_zeros(())
-        states, mask = self.read([draws[i].question.question for i in rows])
-        meant = named(self.model.projector.matches(states, mask)).log_softmax(-1)
-        loss = torch.stack([-meant[k, about[i]].mean() for k, i in enumerate(rows)]).mean()
-        asked = [questions.TEMPLATES[draws[i].question.template_id].state for i in rows]
-        pairs = [k for k, state in enumerate(asked) if len(state) == 2]
+        loss = self.answers.new_zeros(())
+        if rows:
+            meant = named(projector.matches(states[rows], mask[rows])).log_softmax(-1)
+            each = [-meant[k, about[i]].mean() for k, i in enumerate(rows)]
+            loss = loss + torch.stack(each).mean()
+        kinds = torch.tensor([self.kinds[d.kind] for d in draws], device=loss.device)
+        loss = loss + 0.3 * F.cross_entropy(projector.asked_kind(states, mask), kinds)
+        asked = [questions.TEMPLATES[d.question.template_id].state for d in draws]
+        pairs = [i for i, state in enumerate(asked) if len(state) == 2]
         if pairs:
-            fates = torch.tensor([FATES.index(asked[k]) for k in pairs], device=loss.device)
-            meant = self.model.projector.asked_fate(states[pairs], mask[pairs])
-            loss = loss + F.cross_entropy(meant, fates)
+            fates = torch.tensor([FATES.index(asked[i]) for i in pairs], device=loss.device)
+            loss = loss + F.cross_entropy(projector.asked_fate(states[pairs], mask[pairs]), fates)
         return loss
+
+    def margin_loss(self, draws: list[Draw], margins: torch.Tensor) -> torch.Tensor:
+        """Of one question about two ECGs of the same severity: "yes" must win where it is true.
+
+        margins [b]: log odds of "yes". Hinge on the difference between every right yes and every
+        right no to the same question; 0 where there is no such pair.
+        """
+        said = [d.question.answer[0] for d in draws]
+        pairs = [
+            (i, k)
+            for i, a in enumerate(draws)
+            for k, b in enumerate(draws)
+            if said[i] == "yes" and said[k] == "no" and a.stratum == b.stratum
+            and a.question.question == b.question.question
+        ]  # fmt: skip
+        if not pairs or self.config.arm != "counterfactual":
+            return margins.new_zeros(())
+        yes, no = torch.tensor(pairs, device=margins.device).T
+        return F.relu(self.config.margin - (margins[yes] - margins[no])).mean()
 
     def forward(self, stage: str, draws: list[Draw], first, second) -> torch.Tensor:
         """Mean loss of a batch; past stage read all are about one ECG, or all about two."""
-        if stage == "read":
-            return self.matching_loss(draws)
         texts = [d.question.question for d in draws]
+        states, mask = self.model.language.read(texts) if stage == "read" else self.read(texts)
+        matching = self.matching_loss(draws, states, mask)
+        if stage == "read":
+            return matching
         if stage in LLM_STAGES:
             answers = [SEPARATOR.join(d.question.answer) for d in draws]
-            states, mask = self.read(texts)
             evidence = None
             if first is not None:
                 projector = self.model.projector
                 evidence = projector.evidence(states, mask, projector.memory(first, second))
-            through_llm = self.model.loss(texts, answers, first, second, evidence).mean()
-            return through_llm + 0.2 * self.matching_loss(draws)
-        logits = self.evidence_logits(texts, first, second)
+            each, margins = self.through_llm(texts, answers, first, second, evidence)
+            loss = each.mean() + 0.2 * matching
+        else:
+            logits = self.evidence_logits(states, mask, first, second)
+            yes, no = (logits[:, self.vocabulary[word]] for word in YES_NO)
+            margins = yes - no
+            loss = self.evidence_loss(draws, logits) + matching
+        return loss + self.config.margin_loss * self.margin_loss(draws, margins)
+
+    def through_llm(self, texts, answers, first, second, evidence):
+        """`EcgModel.loss`, lists apart from short answers: else every row is as long as the
+        longest list of the batch."""
+        lists = torch.tensor([SEPARATOR in answer for answer in answers])
+        each, margins = torch.zeros(len(texts)), torch.zeros(len(texts))
+        each, margins = each.to(self.answers), margins.to(self.answers)
+        for part in (lists, ~lists):
+            rows = part.nonzero().squeeze(1)
+            if len(rows):
+                found = self.model.loss(
+                    [texts[i] for i in rows],
+                    [answers[i] for i in rows],
+                    _rows(first, rows),
+                    _rows(second, rows),
+                    None if evidence is None else evidence[rows],
+                )
+                each, margins = (
+                    whole.index_put((rows.to(whole.device),), value)
+                    for whole, value in zip((each, margins), found, strict=True)
+                )
+        return each, margins
+
+    def evidence_loss(self, draws: list[Draw], logits: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy of the right answer; of lists, of each valid option."""
         losses = []
         for draw, row in zip(draws, logits, strict=True):
             true = [self.vocabulary[a] for a in draw.question.answer]
             if draw.question.answer[0] in ("yes", "no", "not sure", ABSTENTION):
                 among = [self.vocabulary[a] for a in ("yes", "no", "not sure", ABSTENTION)]
-                losses.append(F.cross_entropy(row[among], torch.tensor(among.index(true[0]))))
+                right = torch.tensor(among.index(true[0]), device=row.device)
+                losses.append(F.cross_entropy(row[among], right))
             else:
                 valid = [self.vocabulary[a] for a in draw.question.valid_answers]
                 target = torch.zeros(len(self.vocabulary), device=row.device)
@@ -193,7 +247,7 @@ class Objective(nn.Module):
                     row[among] + self.rarity, target[among], reduction="sum"
                 )
                 losses.append(each / (1 + len(true)))
-        return torch.stack(losses).mean() + self.matching_loss(draws)
+        return torch.stack(losses).mean()
 
 
 def main() -> None:
@@ -217,20 +271,23 @@ def main() -> None:
     language.add_adapter(config.lora_rank)
     shape = ModelConfig(
         encoder=encoder.config,
-        projector=ProjectorConfig(),
+        projector=ProjectorConfig(kinds=2 + len(questions.vocabulary())),
         llm=language.name,
         llm_width=language.width,
         reading_layers=config.reading_layers,
         lora_rank=config.lora_rank,
+        vocabulary=questions.vocabulary(),
     )
     model = EcgModel.build(shape, encoder.requires_grad_(False).eval(), language)
     train_rows = split["train"][: config.limit or None]
     model.projector.learn_usual(bank.of(train_rows.tolist(), "cpu"))
-    objective = Objective(model, vocabulary())
-    adapter = [p for p in language.parameters() if p.requires_grad]
+    objective = Objective(model, vocabulary(), config)
+    reader, adapter = language.adapter_parts()
     projector = [*model.projector.parameters(), objective.sharpness, objective.rarity]
     optimizer = torch.optim.AdamW(
-        [{"params": projector}, {"params": adapter}], lr=0.0, weight_decay=config.weight_decay
+        [{"params": group} for group in (projector, reader, adapter)],
+        lr=0.0,
+        weight_decay=config.weight_decay,
     )
     objective, optimizer = accelerator.prepare(objective, optimizer)
 
@@ -269,6 +326,8 @@ def main() -> None:
     saved = time.time()
     while progress["stage"] < len(STAGES):
         stage = STAGES[progress["stage"]]
+        if stage != "read":
+            accelerator.unwrap_model(objective).model.language.settle_reading()
         sampler = make_sampler(stage, facts, train_rows, config)
         pool = text_pool(sampler, config) if stage == "read" else []
         shown, started, losses = progress["step"], time.time(), []
@@ -277,11 +336,7 @@ def main() -> None:
             set_rates(optimizer, config, stage, step / steps[stage])
             seed = config.seed * 7_919 + STAGES.index(stage) * 1_000_003 + step
             if stage == "read":
-                draws, first, second = (
-                    random.Random(seed).sample(pool, config.align_batch),
-                    None,
-                    None,
-                )
+                draws, first, second = like_long(pool, config.read_batch, seed), None, None
                 draws = draws[accelerator.process_index :: accelerator.num_processes]
             else:
                 draws, first, second = draw_batch(sampler, bank, config, stage, seed, accelerator)
@@ -297,7 +352,7 @@ def main() -> None:
             progress["step"] += 1
             gathered = cast(torch.Tensor, accelerator.gather(loss.detach()))
             losses.append(gathered.mean().item())
-            if progress["step"] % (20 if stage != "read" else 200) == 0:
+            if progress["step"] % 20 == 0:
                 pace = (progress["step"] - shown) / (time.time() - started)
                 say(
                     f"{stage} {progress['step']}/{steps[stage]} loss {np.mean(losses[-20:]):.4f} "
@@ -305,8 +360,11 @@ def main() -> None:
                     flush=True,
                 )
             due = progress["step"] % config.watch_every == 0 or progress["step"] == steps[stage]
-            if due and stage != "read" and accelerator.is_main_process:
-                watch(bare, bank, looks, stage)
+            if due and accelerator.is_main_process:
+                if stage == "read":
+                    watch_reading(bare, looks)
+                else:
+                    watch(bare, bank, looks, stage)
             if time.time() - saved > config.save_minutes * 60:
                 save()
                 saved = time.time()
@@ -318,18 +376,24 @@ def main() -> None:
     accelerator.end_training()
 
 
-def load_encoder(folder: Path | str) -> EcgEncoder:
-    """The encoder that stage 1 saved."""
-    folder = Path(folder)
-    raw = json.loads((folder / "encoder.json").read_text())["encoder"]
-    encoder = EcgEncoder(EncoderConfig.from_json(raw))
-    encoder.load_state_dict(load_file(folder / "encoder.safetensors"))
-    return encoder.eval()
+def _rows(features: EcgFeatures | None, rows: torch.Tensor) -> EcgFeatures | None:
+    return None if features is None else EcgFeatures(*(v[rows] for v in features))
+
+
+def load_encoder(folders: str) -> EncoderEnsemble:
+    """The encoders that stage 1 saved in these folders (a comma between), side by side."""
+    members = []
+    for folder in map(Path, folders.split(",")):
+        raw = json.loads((folder / "encoder.json").read_text())["encoder"]
+        member = EcgEncoder(EncoderConfig.from_json(raw))
+        member.load_state_dict(load_file(folder / "encoder.safetensors"))
+        members.append(member)
+    return EncoderEnsemble(members).eval()
 
 
 def vocabulary() -> list[str]:
     """Every answer there is."""
-    names = {"yes", "no", "not sure", ABSTENTION, questions.NONE}
+    names = {*YES_NO, "not sure", ABSTENTION, questions.NONE}
     for template in questions.TEMPLATES.values():
         names.update(o for o in questions._all_options(template, every=True))
     return sorted(names)
@@ -353,9 +417,9 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
         facts,
         rows,
         worder,
-        arm="erm" if tune else config.arm,
+        arm="erm" if tune else config.arm.replace("counterfactual", "balanced"),
         yes_share=1 / 3 if tune else 0.5,
-        check_share=config.check_share,
+        check_share=config.late_check_share if stage in LLM_STAGES else config.check_share,
         seed=config.seed,
     )
     return sampler
@@ -369,10 +433,20 @@ def text_pool(sampler: Sampler, config: QuestionStages) -> list[Draw]:
     weights = [template_weight(t) for t in ask]
     pool: list[Draw] = []
     while len(pool) < config.read_texts:
-        draw = sampler.draw(rng.choices(ask, weights)[0])
-        if draw.names:
-            pool.append(draw)
+        try:
+            pool.append(sampler.draw(rng.choices(ask, weights)[0]))
+        except LookupError:
+            continue
     return pool
+
+
+def like_long(pool: list[Draw], count: int, seed: int) -> list[Draw]:
+    """`count` questions of about the same length, so that little of a batch is padding."""
+    rng = random.Random(seed)
+    some = rng.sample(pool, min(8 * count, len(pool)))
+    some.sort(key=lambda draw: len(draw.question.question))
+    start = rng.randrange(len(some) - count + 1)
+    return some[start : start + count]
 
 
 def batch_size(config: QuestionStages, stage: str) -> int:
@@ -391,14 +465,18 @@ def draw_batch(sampler: Sampler, bank: FeatureBank, config, stage, seed, acceler
     draws: list[Draw] = []
     while len(draws) < batch_size(config, stage):
         try:
-            draw = sampler.draw(rng.choices(ask, weights)[0])
+            group = sampler.group(rng.choices(ask, weights)[0], config.shared)
         except LookupError:
             continue
-        if blank or rng.random() < config.blank_share:
-            rows = tuple(bank.rows + rng.randrange(BLANKS) for _ in draw.rows)
-            draw = replace(draw, question=replace(draw.question, answer=(ABSTENTION,)), rows=rows)
-        draws.append(draw)
-    draws = draws[accelerator.process_index :: accelerator.num_processes]
+        for draw in group:
+            if blank or rng.random() < config.blank_share:
+                rows = tuple(bank.rows + rng.randrange(BLANKS) for _ in draw.rows)
+                silent = replace(draw.question, answer=(ABSTENTION,))
+                draw = replace(draw, question=silent, rows=rows)
+            draws.append(draw)
+    share = len(draws) // accelerator.num_processes  # one process gets the whole of a group
+    start = accelerator.process_index * share
+    draws = draws[start : start + share]
     if blank:  # now and then a whole batch without any ECG
         return draws, None, None
     first = bank.of([d.rows[0] for d in draws], accelerator.device)
@@ -419,6 +497,7 @@ def set_rates(optimizer, config: QuestionStages, stage: str, done: float) -> Non
     through_llm = stage in LLM_STAGES
     peaks = (
         config.projector_rate if through_llm else config.align_rate,
+        config.reader_rate if stage == "read" else 0.0,
         config.adapter_rate if through_llm else 0.0,
     )
     for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -449,6 +528,31 @@ def watch_questions(facts, rows, config: QuestionStages) -> dict[bool, list[Draw
 
 
 @torch.no_grad()
+def watch_reading(objective: Objective, looks: dict[bool, list[Draw]]) -> None:
+    """Print how often held-out wordings are understood: the name meant, and the fate."""
+    objective.eval()
+    projector, right, fates = objective.model.projector, [], []
+    for pair, draws in looks.items():
+        for start in range(0, len(draws), 32):
+            part = draws[start : start + 32]
+            states, mask = objective.model.language.read([d.question.question for d in part])
+            meant = named(projector.matches(states, mask)).argmax(-1).tolist()
+            about = [[objective.names.get(n) for n in d.names] for d in part]
+            right += [m in names for m, names in zip(meant, about, strict=True)]
+            if pair:
+                asked = projector.asked_fate(states, mask).argmax(-1).tolist()
+                fates += [
+                    FATES[f] == d.key.template.state for f, d in zip(asked, part, strict=True)
+                ]
+    print(
+        f"watch (read, held-out wordings) name {np.mean(right):.3f} n {len(right)}; "
+        f"fate {np.mean(fates):.3f} n {len(fates)}",
+        flush=True,
+    )
+    objective.train()
+
+
+@torch.no_grad()
 def watch(
     objective: Objective, bank: FeatureBank, looks: dict[bool, list[Draw]], stage: str
 ) -> None:
@@ -467,7 +571,7 @@ def watch(
                 first = bank.of([r[0] for r in rows[part]], objective.answers.device)
                 second = bank.of([r[1] for r in rows[part]], first.pooled.device) if pair else None
                 if stage not in LLM_STAGES:
-                    logits = objective.evidence_logits(texts, first, second)
+                    logits = objective.evidence_logits(*objective.read(texts), first, second)
                     yes, no = (logits[:, objective.vocabulary[w]] for w in ("yes", "no"))
                     scores += (yes - no).tolist()
                 else:

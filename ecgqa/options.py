@@ -1,0 +1,193 @@
+"""Open questions, option by option: what is asked about, and an option as a yes/no question.
+
+A list ("which findings are new?") is answered in three steps. The projector reads from the question
+what kind of answer is wanted, in which lead, and what must have become of a finding between two
+ECGs. Every option is put as a plain yes/no question; the projector's evidence alone picks the
+likeliest. Those are asked of the language model, and what it affirms is the answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from ecgqa.features import EcgFeatures
+from ecgqa.model import ABSTENTION, ONE_OF_TWO, EcgModel, expand
+from ecgqa.projector import named
+from ecgqa.record import LEADS
+
+FATES = ("resolved", "new", "kept", "absent")  # in the order of `Projector.asked_fate`
+RANGES = ("below the normal range", "within the normal range", "above the normal range")
+OF_FINDING = {
+    "resolved": "Is {} present in the first ECG and no longer in the second?",
+    "new": "Is {} absent in the first ECG and new in the second?",
+    "kept": "Is {} present in both the first and the second ECG?",
+    "absent": "Is {} absent in both the first and the second ECG?",
+}
+OF_FEATURE = {  # what becomes of "is normal"
+    "resolved": "Is the {} normal in the first ECG and abnormal in the second?",
+    "new": "Is the {} abnormal in the first ECG and normal in the second?",
+    "kept": "Is the {} normal in both the first and the second ECG?",
+    "absent": "Is the {} abnormal in both the first and the second ECG?",
+}
+FEW = 12  # so many options are all put to the language model; of more, the PROPOSED likeliest
+PROPOSED = 6
+EXCLUSIVE = ("axis", "ranges_of_feature")  # kinds of which exactly one option is right
+NONE = "none"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a question is about.
+
+    kind: one of `ModelConfig.kinds`. fate: one of `FATES` for a question about two ECGs, else "".
+    lead, finding, feature, range: what all options refer to, "" where nothing is named. names: the
+    two names that the question is most about.
+    """
+
+    kind: str = ""
+    fate: str = ""
+    lead: str = ""
+    finding: str = ""
+    feature: str = ""
+    range: str = ""
+    names: tuple[str, ...] = ()
+
+
+@torch.no_grad()
+def understand(model: EcgModel, questions: Sequence[str], two: bool) -> list[Asked]:
+    """What each question is about, from its words alone; two: they are about two ECGs."""
+    projector, config = model.projector, model.encoder.config
+    states, mask = model.language.read(list(questions))
+    count = len(config.statements)
+    meant = named(projector.matches(states, mask)).softmax(-1)
+    fates = projector.asked_fate(states, mask).argmax(-1).tolist()
+    kinds = projector.asked_kind(states, mask).argmax(-1).tolist()
+    out = []
+    for i, question in enumerate(questions):
+        weight = dict(zip(config.statements, meant[i, :count].tolist(), strict=True))
+        leads = meant[i, count:-1]
+        said = re.search(r"\b(aV[RLF]|V[1-6]|lead (I{1,3}))\b", question, re.IGNORECASE)
+        lead = ""
+        if said:
+            lead = next(x for x in LEADS if x.lower() == (said[2] or said[1]).lower())
+        elif float(leads.sum()) > 0.2:
+            lead = LEADS[int(leads.argmax())]
+        ranges = {(f, r): weight.get(f"{f} {r}", 0.0) for f in features(model) for r in RANGES}
+        out.append(
+            Asked(
+                kind=model.config.kinds[kinds[i]] if model.config.vocabulary else "",
+                fate=FATES[fates[i]] if two else "",
+                lead=lead,
+                finding=max(config.lead_findings, key=lambda f: weight.get(f, 0.0), default=""),
+                feature=_heaviest(ranges, 0),
+                range=_heaviest(ranges, 1),
+                names=tuple(sorted(weight, key=weight.__getitem__, reverse=True)[:2]),
+            )
+        )
+    return out
+
+
+def features(model: EcgModel) -> list[str]:
+    """Intervals whose ranges the encoder estimates."""
+    end = f" {RANGES[1]}"
+    return [s.removesuffix(end) for s in model.encoder.config.statements if s.endswith(end)]
+
+
+def option_question(asked: Asked, option: str, feature: bool = False) -> str:
+    """The yes/no question whether `option` belongs to the answer; feature: it is an interval."""
+    if asked.fate:
+        return (OF_FEATURE if feature else OF_FINDING)[asked.fate].format(option)
+    if feature:
+        return f"Is the {option} {asked.range} in this ECG?"
+    if option in RANGES:
+        return f"Is the {asked.feature} {option} in this ECG?"
+    if option.startswith("lead "):
+        return f"Is {asked.finding} present in {option} of this ECG?"
+    if asked.lead:
+        return f"Is {option} present in lead {asked.lead} of this ECG?"
+    return f"Is {option} present in this ECG?"
+
+
+def option_questions(model: EcgModel, asked: Asked, options: Sequence[str]) -> list[str]:
+    """`option_question` of each."""
+    known = features(model)
+    return [option_question(asked, option, option in known) for option in options]
+
+
+def likeliest(
+    model: EcgModel,
+    texts: Sequence[str],
+    first: EcgFeatures | None,
+    second: EcgFeatures | None = None,
+) -> list[int]:
+    """Numbers of the yes/no questions about one ECG or pair that the evidence affirms most."""
+    if len(texts) <= FEW:
+        return list(range(len(texts)))
+    margins = model.evidence_margin(list(texts), first, second)
+    return sorted(margins.topk(PROPOSED).indices.tolist())
+
+
+def is_list(model: EcgModel, asked: Asked) -> bool:
+    """Whether the answer is put together from options, and is neither yes nor no."""
+    return asked.kind == ONE_OF_TWO or asked.kind in model.config.vocabulary
+
+
+def check(
+    model: EcgModel, asked: Asked, first: EcgFeatures | None, second: EcgFeatures | None = None
+) -> dict[str, float]:
+    """{option: P(it belongs to the answer)} of the likeliest options, for one ECG or pair."""
+    options = choices(model, asked)
+    texts = option_questions(model, asked, options)
+    chosen = likeliest(model, texts, first, second)
+    n = len(chosen)
+    kind = "option" if asked.kind == ONE_OF_TWO else f"query {asked.kind}"
+    chances = model.yes_probability(
+        [texts[i] for i in chosen], expand(first, n), expand(second, n), kind
+    )
+    return dict(zip((options[i] for i in chosen), chances.tolist(), strict=True))
+
+
+def abstains(
+    model: EcgModel, question: str, first: EcgFeatures | None, second: EcgFeatures | None = None
+) -> bool:
+    """Whether the language model begins to say that one cannot tell."""
+    text = ""
+    for text, _ in model.stream(question, first, second):
+        if not ABSTENTION.startswith(text):
+            return False
+    return text == ABSTENTION
+
+
+def affirmed(chances: dict[str, float], kind: str = "") -> tuple[str, ...]:
+    """The options that belong to the answer: all from 0.5 on, or the one best; else "none"."""
+    if kind in EXCLUSIVE:
+        return (max(chances, key=chances.__getitem__),)
+    return tuple(option for option, chance in chances.items() if chance >= 0.5) or (NONE,)
+
+
+def sureness(chances: dict[str, float], kind: str = "") -> float:
+    """Confidence 0..1 in `affirmed`: that of its least sure option, in or out."""
+    if kind in EXCLUSIVE:
+        return max(chances.values())
+    return min(max(chance, 1 - chance) for chance in chances.values())
+
+
+def choices(model: EcgModel, asked: Asked) -> tuple[str, ...]:
+    """The options of an open question, or the two that a question chooses between."""
+    known = model.config.vocabulary
+    if asked.kind in known:
+        return tuple(known[asked.kind])
+    ranges = [next((r for r in RANGES if name.endswith(r)), "") for name in asked.names]
+    return tuple(ranges) if all(ranges) and len(set(ranges)) == 2 else asked.names
+
+
+def _heaviest(weights: dict[tuple[str, str], float], part: int) -> str:
+    """The feature (part 0) or range (part 1) that carries the most weight."""
+    total: dict[str, float] = {}
+    for key, weight in weights.items():
+        total[key[part]] = total.get(key[part], 0.0) + weight
+    return max(total, key=total.__getitem__, default="")

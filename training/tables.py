@@ -1,0 +1,87 @@
+"""Lines of the control table with their intervals, and tables between marks of a README."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Control:
+    """One line of the table. wanted: the threshold in words; passed: whether `value` meets it."""
+
+    name: str
+    value: float
+    low: float
+    high: float
+    n: int
+    wanted: str
+    passed: bool
+
+
+def interval(
+    values: np.ndarray, statistic: Callable[[np.ndarray], float] = np.mean, draws: int = 1000
+) -> tuple[float, float]:
+    """95 % bootstrap interval of a statistic over rows."""
+    rng = np.random.default_rng(0)
+    n = len(values)
+    each = [statistic(values[rng.integers(0, n, n)]) for _ in range(draws)]
+    return float(np.nanquantile(each, 0.025)), float(np.nanquantile(each, 0.975))
+
+
+def share(name: str, hits: np.ndarray, wanted: float, below: bool = False) -> Control:
+    """A share in percent; wanted at least (or, with `below`, at most)."""
+    return measured(name, 100 * hits.astype(float), np.mean, wanted, " %", below)
+
+
+def measured(
+    name: str,
+    rows: np.ndarray,
+    statistic: Callable[[np.ndarray], float],
+    wanted: float,
+    unit: str,
+    below: bool = False,
+) -> Control:
+    """A statistic over rows; wanted at least (or, with `below`, at most)."""
+    value = float(statistic(rows))
+    passed = value <= wanted if below else value >= wanted
+    sign = "≤" if below else "≥"
+    return Control(name, value, *interval(rows, statistic), len(rows), f"{sign} {wanted:g}{unit}",
+                   bool(passed))  # fmt: skip
+
+
+def table(controls: list[Control]) -> str:
+    """Markdown."""
+    rows = [
+        f"| {c.name} | {c.value:.3g} ({c.low:.3g} to {c.high:.3g}) | {c.n} | {c.wanted} | "
+        f"{'yes' if c.passed else 'no'} |"
+        for c in controls
+    ]
+    return "\n".join(["| control | value | n | wanted | passed |", "|---|---|---|---|---|", *rows])
+
+
+def marks(name: str) -> tuple[str, str]:
+    """What stands before and after a generated part of a Markdown file."""
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
+
+def between(file: Path, name: str) -> str:
+    """The generated part. Raises ValueError where the file has no such marks."""
+    start, end = marks(name)
+    _, found, rest = file.read_text().partition(start)
+    inside, closed, _ = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"{file} has no marks {start} and {end}")
+    return inside.strip()
+
+
+def put_between(file: Path, name: str, text: str) -> None:
+    """Replace the generated part. Raises ValueError where the file has no such marks."""
+    between(file, name)
+    start, end = marks(name)
+    before, _, rest = file.read_text().partition(start)
+    after = rest.partition(end)[2]
+    file.write_text(f"{before}{start}\n\n{text}\n\n{end}{after}")
