@@ -147,6 +147,7 @@ def main() -> None:
     )
     model = EcgModel.build(shape, encoder, language)
     objective = Objective(model, vocabulary(), config)
+    language.settle_reading()  # as past stage read; the plain loop is spared its cost as well
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 1e-4)
     config.blank_share = 0.0
     sampler = make_sampler("tune", questions.Facts(data, config.intervals), rows, config)

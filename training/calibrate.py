@@ -40,6 +40,25 @@ from training.tables import interval
 CAUTIOUS_YES = 0.05  # share of validation questions about another patient's ECG that get a "yes"
 
 
+def platt(
+    margins: dict[str, list[float]], truth: dict[str, list[bool]]
+) -> dict[str, tuple[float, float]]:
+    """(scale, shift) of each kind: one scale for all, and shifts that stay close to each other
+    where the questions are too few to tell (the groups of choose questions have about 60 each)."""
+    kinds = sorted(margins)
+    if not kinds:
+        return {}
+    rows = [[m, *(k == kind for k in kinds)] for kind in kinds for m in margins[kind]]
+    fit = LogisticRegression(C=1e6 if len(kinds) == 1 else 1.0)
+    fit.fit(np.array(rows, float), [t for kind in kinds for t in truth[kind]])
+    weights, base = np.asarray(fit.coef_)[0], float(np.asarray(fit.intercept_)[0])
+    scale, shifts = weights[0], base + weights[1:]
+    return {
+        k: (round(float(scale), 4), round(float(shift), 4))
+        for k, shift in zip(kinds, shifts, strict=True)
+    }
+
+
 def fit_yes(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
     """Fit Platt scaling of P(yes) and the cautious P(yes); write them into the checkpoint."""
     given: list[tuple[int | str, ...] | None] = [q.ecg_id for q in asked]
@@ -51,13 +70,14 @@ def fit_yes(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Pa
         for kind in (row.kind, "option") if row.option else (row.kind,):
             margins[kind].append(margin)
             truth[kind].append(right)
-    fitted = {}
-    for kind in sorted(margins):
-        if len(set(truth[kind])) < 2:
-            continue
-        fit = LogisticRegression(C=1e6).fit(np.array(margins[kind])[:, None], truth[kind])
-        fitted[kind] = (round(float(fit.coef_[0, 0]), 4), round(float(fit.intercept_[0]), 4))
-        print(f"{kind}: scale {fitted[kind][0]}, shift {fitted[kind][1]}, n {len(truth[kind])}")
+    choosing = {kind: margins[kind] for kind in margins if kind.startswith("choose")}
+    fitted = {
+        kind: platt({kind: margins[kind]}, truth)[kind]
+        for kind in sorted(margins)
+        if kind not in choosing and len(set(truth[kind])) == 2
+    } | platt(choosing, truth)
+    for kind, (scale, shift) in fitted.items():
+        print(f"{kind}: scale {scale}, shift {shift}, n {len(truth[kind])}", flush=True)
     model.config = replace(model.config, calibration=fitted)
     verify = [q for q in asked if TEMPLATES[q.template_id].kind == "verify"]
     given = stand_ins(verify, "shuffled", encoded.data)

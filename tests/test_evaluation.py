@@ -1,0 +1,76 @@
+"""Calibration, intervals, tables and the text-only answerer: numbers with known truth."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_ptbxl import write_ptbxl
+
+from training import blind, evaluate, ptbxl, questions, tables
+from training.calibrate import platt
+from training.debias import Sampler, regenerate
+from training.pretrain_encoder import mix
+from training.questions import Facts
+
+
+def test_platt_finds_one_scale_and_a_shift_for_each_kind():
+    rng = np.random.default_rng(0)
+    shifts = {"a": -1.0, "b": 1.0}
+    margins = {kind: list(rng.normal(0, 2, 4000)) for kind in shifts}
+    truth = {
+        kind: [bool(rng.random() < 1 / (1 + np.exp(-(0.5 * m + shifts[kind])))) for m in values]
+        for kind, values in margins.items()
+    }
+    for kind, (scale, shift) in platt(margins, truth).items():
+        assert scale == pytest.approx(0.5, abs=0.06)
+        assert shift == pytest.approx(shifts[kind], abs=0.15)
+    assert platt({}, {}) == {}
+
+
+def test_calibration_error_of_known_probabilities():
+    rng = np.random.default_rng(1)
+    chance = rng.random(20_000)
+    truth = rng.random(20_000) < chance
+    good = evaluate.calibration(np.stack([truth, chance], axis=1))
+    bad = evaluate.calibration(np.stack([truth, chance**3], axis=1))
+    assert good["ece"] < 0.02 < 0.1 < bad["ece"]
+    assert good["right_at_50"] > good["right_at_80"] > 0.75
+
+
+def test_generated_part_of_a_readme_is_replaced_and_nothing_else(tmp_path):
+    file = tmp_path / "README.md"
+    file.write_text("before\n<!-- x -->\n\nold\n\n<!-- end of x -->\nafter\n")
+    tables.put_between(file, "x", "new")
+    assert tables.between(file, "x") == "new"
+    assert file.read_text() == "before\n<!-- x -->\n\nnew\n\n<!-- end of x -->\nafter\n"
+    with pytest.raises(ValueError, match="no marks"):
+        tables.put_between(file, "y", "new")
+
+
+def test_words_alone_answer_every_question_and_never_see_an_ecg(tmp_path):
+    write_ptbxl(tmp_path)
+    data = ptbxl.load(tmp_path / "ptbxl")
+    facts = Facts(data, tmp_path / "intervals.csv")
+    words = questions.load_wordings("own")
+    rows = np.arange(len(data.ecg_id))
+
+    def worder(key, rng):
+        return questions.word(key, words, rng)
+
+    train = regenerate(Sampler(facts, rows, worder, "erm", seed=3), 20)
+    asked = regenerate(Sampler(facts, rows, worder, "erm", seed=4), 5)
+    said = blind.answers(train, asked)
+    assert all(answer for answer, _ in said)
+    other = [replace(q, ecg_id=q.ecg_id[::-1]) for q in asked]
+    assert [a for a, _ in blind.answers(train, other)] == [a for a, _ in said]
+
+
+def test_mixtures_keep_unknown_targets_unknown():
+    torch.manual_seed(0)
+    signal, truth = torch.ones(4, 12, 10), torch.tensor([[1.0], [0.0], [torch.nan], [1.0]])
+    (mixed, target), done = mix([signal, truth], 0.4, 1.0)
+    assert done and torch.allclose(mixed, signal) and torch.isnan(target).any()
+    assert mix([signal, truth], 0.4, 0.0)[1] is False
