@@ -46,6 +46,7 @@ from training.tables import Control, interval, measured, put_between, table
 
 CONTROLS = ("true", "blind", "text", "shuffled", "severity", "noise", "flat", "perfect")
 NO_MODEL = ("text", "perfect")
+STANDS_FOR = {"perfect": "shuffled", "text": "true"}  # whose ECGs they are given
 KINDS = ("verify", "choose", "query")
 
 
@@ -111,6 +112,9 @@ def stand_ins(
         for k, other in zip(members, rng.permutation(members), strict=True):
             out[k] = own[other]
     return out
+
+
+Answers = dict[int, tuple[tuple[str, ...], float]]  # number of a question: answer, P(yes) or NaN
 
 
 class Row(NamedTuple):
@@ -348,34 +352,42 @@ def tables(results: dict[str, dict]) -> str:
     return "\n\n".join(out)
 
 
-def contrasts(
-    asked: list[Question], said: dict[str, list[tuple[tuple[str, ...], float]]]
-) -> list[Control]:
+def contrasts(asked: list[Question], said: dict[str, Answers]) -> list[Control]:
     """How far the accuracy falls from one control to another, in points, with paired intervals."""
-    right = {
-        control: 100.0 * np.array([set(a) == set(q.answer) for (a, _), q in
-                                   zip(answers, asked, strict=True)])
-        for control, answers in said.items()
-    }  # fmt: skip
-    kinds = np.array([q.question_type for q in asked])
+
+    def gaps(kind: str, *pairs: tuple[str, str]) -> np.ndarray:
+        """[n, pairs]: right under one control minus right under the other, 100 each; over the
+        questions of this kind that all of them were asked."""
+        names = {name for pair in pairs for name in pair}
+        if not names <= set(said):
+            return np.zeros((0, len(pairs)))
+        members = set.intersection(*(set(said[name]) for name in names))
+        members = sorted(k for k in members if asked[k].question_type == kind)
+        right = {
+            n: 100.0 * np.array([set(said[n][k][0]) == set(asked[k].answer) for k in members])
+            for n in names
+        }
+        return np.stack([right[a] - right[b] for a, b in pairs], axis=1)
+
     out = []
     for kind, least in (("single-verify", 8), ("single-choose", 15)):
-        if {"true", "text"} <= set(right) and (kinds == kind).any():
-            gap = (right["true"] - right["text"])[kinds == kind]
-            out.append(measured(f"T1 {kind}: true minus text alone", gap, np.mean, least,
-                                " points"))  # fmt: skip
-    one = kinds == "single-verify"
-    if {"shuffled", "text"} <= set(right) and one.any():
-        gap = (right["shuffled"] - right["text"])[one]
+        gap = gaps(kind, ("true", "text"))
+        if len(gap):
+            name = f"T1 {kind}: true minus text alone"
+            out.append(measured(name, gap, np.mean, least, " points"))
+    gap = gaps("single-verify", ("shuffled", "text"))
+    if len(gap):
         t2 = measured("T2 single-verify: shuffled minus text alone", gap, np.mean, 0, "")
         out.append(replace(t2, wanted="within 1 point", passed=abs(t2.value) <= 1))
-    if {"true", "shuffled", "severity"} <= set(right) and one.any():
-        gaps = np.stack([right["true"] - right["severity"], right["true"] - right["shuffled"]], 1)
-        out.append(
-            measured("T3 single-verify: drop within a severity, share of the whole drop", gaps[one],
-                     lambda g: 100 * g[:, 0].mean() / max(1e-9, g[:, 1].mean()), 70, " %")
-        )  # fmt: skip
+    gap = gaps("single-verify", ("true", "severity"), ("true", "shuffled"))
+    if len(gap):
+        name = "T3 single-verify: drop within a severity, share of the whole drop"
+        out.append(measured(name, gap, _share_of_drop, 70, " %"))
     return out
+
+
+def _share_of_drop(gaps: np.ndarray) -> float:
+    return 100 * float(gaps[:, 0].mean()) / max(1e-9, float(gaps[:, 1].mean()))
 
 
 def _cell(entry: dict, figure: str, interval_of: str, scale: int) -> str:
@@ -392,8 +404,13 @@ def some_questions(path: Path, kinds: Collection[str], limit: int) -> list[Quest
     asked = [q for q in questions.read_questions(path) if TEMPLATES[q.template_id].kind in kinds]
     if not limit or limit >= len(asked):
         return asked
-    chosen = np.random.default_rng(0).choice(len(asked), limit, replace=False)
-    return [asked[i] for i in sorted(chosen)]
+    return [asked[i] for i in some(len(asked), limit)]
+
+
+def some(count: int, limit: int) -> list[int]:
+    """At most `limit` of `count` numbers, at random but always the same ones, in order."""
+    chosen = np.random.default_rng(0).choice(count, min(limit, count), replace=False)
+    return sorted(int(i) for i in chosen)
 
 
 def main() -> None:
@@ -412,6 +429,10 @@ def main() -> None:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the shuffles")
     parser.add_argument("--limit", type=int, default=0, help="a random so many of the questions")
+    parser.add_argument(
+        "--few", type=int, default=0,
+        help="ask other ECGs than the true ones about a random so many verify and choose questions",
+    )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--llm")
     parser.add_argument("--cache", default=".work/cache")
@@ -423,35 +444,56 @@ def main() -> None:
     data = ptbxl.load(args.ptbxl)
     model = EcgModel.load(args.checkpoint, args.llm)
     encoded = Encoded(model, data, ptbxl.signals(data, args.cache))
-    results = {}
     facts = Facts(data, args.intervals) if set(args.control) & set(NO_MODEL) else None
     severity = {int(e): int(s) for e, s in zip(data.ecg_id, data.severity, strict=True)}
-    runs = [c for c in args.control if c not in NO_MODEL]
-    given = [ecgs for control in runs for ecgs in stand_ins(asked, control, data, args.seed)]
+    few = list(range(len(asked)))
+    if args.few:
+        few = [k for k in few if TEMPLATES[asked[k].template_id].kind != "query"]
+        few = [few[i] for i in some(len(few), args.few)]
+    members = {c: list(range(len(asked))) if c in ("true", *NO_MODEL) else few
+               for c in args.control}  # fmt: skip
+    given = {
+        c: stand_ins(
+            [asked[k] for k in members[c]], STANDS_FOR.get(str(c), str(c)), data, args.seed
+        )
+        for c in args.control
+    }
+    runs = [(c, k) for c in args.control if c not in NO_MODEL for k in members[c]]
     answer = generate if args.free else predict
     # All controls at once: the same question about other ECGs is read once.
-    predicted = answer(model, encoded, asked * len(runs), given)
-    said = {c: predicted[i * len(asked) : (i + 1) * len(asked)] for i, c in enumerate(runs)}
-    for control in args.control:
-        if control == "text":
-            rows = ptbxl.splits(data, args.ecgqa)["train"]
-            made = blind.train_questions(cast(Facts, facts), rows, args.ecgqa)
-            said[control] = blind.answers(made, asked)
-            results[control] = summary(asked, said[control], severity=severity)
-        elif control == "perfect":
-            given = stand_ins(asked, "shuffled", data, args.seed)
-            perfect = read_perfectly(asked, given, cast(Facts, facts))
-            known = [k for k, (text, _) in enumerate(perfect) if text]
-            part = summary([asked[k] for k in known], [perfect[k] for k in known])
-            results[control] = {
-                name: {k: entry[k] for k in ("n", "exact_match", "interval")} | {"part": True}
-                for name, entry in part.items()
-            }
-        else:
-            cautious = model.config.cautious_yes
-            results[control] = summary(asked, said[control], cautious, severity)
-    found = contrasts(asked, said)
-    print(tables(results), table(found), sep="\n\n")
+    found = answer(
+        model,
+        encoded,
+        [asked[k] for _, k in runs],
+        [ecgs for c in args.control if c not in NO_MODEL for ecgs in given[c]],
+    )
+    said: dict[str, Answers] = {c: {} for c in args.control}
+    for (control, k), reply in zip(runs, found, strict=True):
+        said[control][k] = reply
+    if "text" in said:
+        rows = ptbxl.splits(data, args.ecgqa)["train"]
+        made = blind.train_questions(cast(Facts, facts), rows, args.ecgqa)
+        said["text"] = dict(enumerate(blind.answers(made, asked)))
+    if "perfect" in said:
+        perfect = read_perfectly(asked, given["perfect"], cast(Facts, facts))
+        said["perfect"] = {k: reply for k, reply in enumerate(perfect) if reply[0]}
+    results = {}
+    for control, replies in said.items():
+        part = summary(
+            [asked[k] for k in replies],
+            list(replies.values()),
+            model.config.cautious_yes,
+            severity,
+        )
+        if control in NO_MODEL:  # the model's thresholds say nothing here
+            kept = ("n", "exact_match", "interval", "macro")
+            kept += ("auc", "auc_interval") if control == "text" else ()
+            part = {name: {k: entry[k] for k in kept if k in entry} for name, entry in part.items()}
+        if len(replies) < len(asked):
+            part = {name: entry | {"part": True} for name, entry in part.items()}
+        results[control] = part
+    lines = contrasts(asked, said)
+    print(tables(results), table(lines), sep="\n\n")
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         if args.add and args.out.exists():
@@ -460,11 +502,11 @@ def main() -> None:
         record = {
             "questions": args.questions.name,
             "results": results,
-            "contrasts": [asdict(c) for c in found],
+            "contrasts": [asdict(c) for c in lines],
         }
         args.out.write_text(json.dumps(record, indent=1) + "\n")
     if args.readme:
-        put_between(args.readme, "evaluation", f"{tables(results)}\n\n{table(found)}")
+        put_between(args.readme, "evaluation", f"{tables(results)}\n\n{table(lines)}")
 
 
 if __name__ == "__main__":
