@@ -66,8 +66,14 @@ def main() -> None:
         for _ in stream:
             pass
         whole.append(time.perf_counter() - started)
-    for name, values in (("first token", first), ("whole answer", whole), ("paper payload", drawn)):
-        print(f"{name}: median {median(values):.3f} s, worst {max(values):.3f} s, n {runs}")
+    lists = [i % len(questions) > 0 for i in range(runs)]
+    for name, values in (
+        ("yes or no, first token", [v for v, many in zip(first, lists, strict=True) if not many]),
+        ("yes or no, whole answer", [v for v, many in zip(whole, lists, strict=True) if not many]),
+        ("list, whole answer", [v for v, many in zip(whole, lists, strict=True) if many]),
+        ("paper payload", drawn),
+    ):
+        print(f"{name}: median {median(values):.3f} s, worst {max(values):.3f} s, n {len(values)}")
     print(f"page start: {page_start():.1f} s")
 
 

@@ -138,9 +138,9 @@ def by_severity(asker: Asker, made: list[Draw]) -> list[Control]:
         null.append(leaked(mixed))
     value, high = leaked(severity), float(np.quantile(null, 0.95))
     controls.append(
-        Control("T8 leak: I(answer; severity | question, truth), bit", value,
+        Control("T8 leak: I(answer; severity given question and truth), bit", value,
                 float(np.quantile(null, 0.025)), float(np.quantile(null, 0.975)), len(made),
-                f"≤ {high:.3f}, permuted", value <= high)
+                f"≤ {high:.3f}, permuted", bool(value <= high))
     )  # fmt: skip
     return controls
 
