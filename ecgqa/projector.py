@@ -36,7 +36,7 @@ class ProjectorConfig:
     ecg_tokens: int = 6
     evidence_tokens: int = 4
     dropout: float = 0.1
-    kinds: int = 2  # of answers that a question may want, see `EcgModel.kinds`
+    kinds: int = 2  # of answers that a question may want, see `ModelConfig.kinds`
 
 
 class Memory(NamedTuple):
@@ -220,15 +220,19 @@ class Projector(nn.Module):
 
     def asked_fate(self, question: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Logits [b, 4]: does a question about two ECGs ask for resolved, new, kept or absent?"""
-        words = self.fate_words(question)
-        weight = self.fate_weight(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
-        return self.fate_asked((weight * words).sum(1))
+        return self.fate_asked(self._gist(self.fate_weight, question, mask))
 
     def asked_kind(self, question: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Logits [b, kinds]: what kind of answer a question wants."""
+        return self.kind_asked(self._gist(self.kind_weight, question, mask))
+
+    def _gist(
+        self, attention: nn.Linear, question: torch.Tensor, mask: torch.Tensor
+    ) -> torch.Tensor:
+        """[b, width]: the words of a question, weighed by how much each one matters."""
         words = self.fate_words(question)
-        weight = self.kind_weight(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
-        return self.kind_asked((weight * words).sum(1))
+        weight = attention(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
+        return (weight * words).sum(1)
 
     def ecg_tokens(self, first: EcgFeatures, second: EcgFeatures | None = None) -> torch.Tensor:
         """[b, ecg_tokens (twice for two ECGs), llm_width]: ECGs as a whole, for any question."""

@@ -356,6 +356,12 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     assert {i for q in asked for i in q.ecg_id} <= set(range(273, 321)), "only test ECGs"
 
 
+def test_the_encoder_is_evaluated_by_heads_probe_and_prompts(made, encoder_folder):
+    text = run("training.evaluate_encoder", *data_flags(made), "--encoder", str(encoder_folder))
+    for line in ("trained end to end: macro AUC", "linear probe on", "text prompts: mean AUC"):
+        assert line in text
+
+
 def test_two_processes_train_like_one(made, encoder_folder):
     """Same global batch, same seed: the printed losses agree (dropout differs by process)."""
     losses = []

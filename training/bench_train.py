@@ -24,9 +24,8 @@ from torch.utils.data import SequentialSampler
 from transformers import HfArgumentParser, Trainer, TrainingArguments
 from transformers.hf_argparser import DataClassType
 
-from ecgqa.language import Language, pad
-from ecgqa.model import SEPARATOR, EcgModel, ModelConfig
-from ecgqa.projector import ProjectorConfig
+from ecgqa.language import pad
+from ecgqa.model import SEPARATOR, EcgModel
 from training import ptbxl, questions
 from training.config import QuestionStages
 from training.debias import Draw
@@ -34,6 +33,7 @@ from training.train import (
     FeatureBank,
     Objective,
     draw_batch,
+    fresh_model,
     load_encoder,
     make_sampler,
     vocabulary,
@@ -134,20 +134,11 @@ def main() -> None:
     data = ptbxl.load(config.ptbxl)
     rows = ptbxl.splits(data, config.ecgqa)["train"]
     signals = ptbxl.signals(data, config.cache)
-    encoder = load_encoder(config.encoder).requires_grad_(False)
+    encoder = load_encoder(config.encoder)
     bank = FeatureBank(encoder, signals, Path(config.cache), config.seed)
-    language = Language.load(config.llm or None, config.reading_layers)
-    language.add_adapter(config.lora_rank)
-    shape = ModelConfig(
-        encoder=encoder.config,
-        projector=ProjectorConfig(kinds=2 + len(questions.vocabulary())),
-        llm_width=language.width,
-        reading_layers=config.reading_layers,
-        vocabulary=questions.vocabulary(),
-    )
-    model = EcgModel.build(shape, encoder, language)
+    model = fresh_model(config, encoder)
     objective = Objective(model, vocabulary(), config)
-    language.settle_reading()  # as past stage read; the plain loop is spared its cost as well
+    model.language.settle_reading()  # as past stage read; the plain loop is spared its cost as well
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 1e-4)
     config.blank_share = 0.0
     sampler = make_sampler("tune", questions.Facts(data, config.intervals), rows, config)

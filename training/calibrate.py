@@ -62,7 +62,7 @@ def platt(
 def fit_yes(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
     """Fit Platt scaling of P(yes) and the cautious P(yes); write them into the checkpoint."""
     given: list[tuple[int | str, ...] | None] = [q.ecg_id for q in asked]
-    rows = rows_of(model, encoded, asked, given, list(range(len(asked))))
+    rows = rows_of(model, encoded, asked, given)
     margins: dict[str, list[float]] = defaultdict(list)
     truth: dict[str, list[bool]] = defaultdict(list)
     for row, margin in zip(rows, margins_of(model, encoded, rows, given), strict=True):

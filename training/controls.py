@@ -14,7 +14,8 @@ Beside the shuffles of `training.evaluate` (another ECG, one of the same severit
   written for the test alone;
 - order: two ECGs exchanged, with "resolved" exchanged for "new": the answer should stay; the same
   ECG twice: nothing is resolved or new;
-- free wordings: yes/no questions in everyday clinical words, written after the training;
+- free wordings: yes/no questions in everyday clinical words, written when the wordings of the
+  training were frozen;
 - abstention: on noise, a flat line or no ECG the model says, in free generation, that it cannot
   tell, and on the true ECG hardly ever.
 
@@ -43,7 +44,7 @@ from training.evaluate import Encoded, generate, predict, stand_ins
 from training.questions import TEMPLATES, Facts, Question
 from training.tables import Control, interval, put_between, share, table
 
-# Clinicians' own words for findings, written after the shipped checkpoint was trained.
+# Clinicians' own words for findings, written after the wordings of the training were frozen.
 FREE_WORDINGS = Path(__file__).with_name("wordings_free.json")
 # "Resolved" ↔ "newly there" of the same finding, for two tracings of a patient and two ECGs.
 EXCHANGED = {43: 44, 44: 43, 57: 58, 58: 57}

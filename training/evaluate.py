@@ -26,7 +26,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -132,19 +132,18 @@ def rows_of(
     encoded: Encoded,
     asked: list[Question],
     given: list[tuple[int | str, ...] | None],
-    members: list[int],
 ) -> list[Row]:
-    """The yes/no questions that `members` of `asked` are answered with.
+    """The yes/no questions that `asked` are answered with.
 
     Lists as `ecgqa.options` answers them: what the question asks is read from its words, the
     evidence proposes, the language model is asked of what it proposes.
     """
     out: list[Row] = []
     opens: dict[bool, list[int]] = defaultdict(list)
-    for k in members:
-        template = TEMPLATES[asked[k].template_id]
+    for k, question in enumerate(asked):
+        template = TEMPLATES[question.template_id]
         if template.kind == "verify":
-            out.append(Row(k, asked[k].question, "verify" if template.ecgs == 1 else "compare"))
+            out.append(Row(k, question.question, "verify" if template.ecgs == 1 else "compare"))
         else:
             opens[template.ecgs == 2].append(k)
     for two, these in opens.items():
@@ -182,27 +181,37 @@ def read_perfectly(
     return out
 
 
+def batches(
+    encoded: Encoded, texts: list[str], given: list[tuple[int | str, ...] | None], size: int
+) -> Iterator[tuple[list[int], EcgFeatures | None, EcgFeatures | None]]:
+    """(numbers of texts, features of their first and of their second ECGs) of batches in which all
+    have as many ECGs and about the same length; like texts lie together, so that each is read once.
+    """
+    jobs: dict[int, list[int]] = defaultdict(list)
+    for i, names in enumerate(given):
+        jobs[len(names or ())].append(i)
+    for count, members in jobs.items():
+        members = sorted(members, key=lambda i: (len(texts[i]), texts[i]))
+        for start in range(0, len(members), size):
+            part = members[start : start + size]
+            ecgs = [encoded.of([(given[i] or ())[e] for i in part]) for e in range(count)]
+            first, second, *_ = [*ecgs, None, None]
+            yield part, first, second
+
+
 def margins_of(
     model: EcgModel,
     encoded: Encoded,
     rows: list[Row],
     given: list[tuple[int | str, ...] | None],
-    batch: int = 48,
 ) -> list[float]:
-    """Log odds of "yes" per row. Rows with one text lie in one batch, so that it is read once."""
+    """Log odds of "yes" per row."""
     out = [0.0] * len(rows)
-    jobs: dict[int, list[int]] = defaultdict(list)
-    for i, row in enumerate(rows):
-        jobs[len(given[row.k] or ())].append(i)
-    for count, members in jobs.items():
-        members = sorted(members, key=lambda i: (len(rows[i].text), rows[i].text))
-        for start in range(0, len(members), batch):
-            part = members[start : start + batch]
-            ecgs = [encoded.of([(given[rows[i].k] or ())[e] for i in part]) for e in range(count)]
-            first, second = (*ecgs, None, None)[:2]
-            found = model.yes_margin([rows[i].text for i in part], first, second).tolist()
-            for i, margin in zip(part, found, strict=True):
-                out[i] = margin
+    texts = [row.text for row in rows]
+    for part, first, second in batches(encoded, texts, [given[row.k] for row in rows], 48):
+        found = model.yes_margin([texts[i] for i in part], first, second).tolist()
+        for i, margin in zip(part, found, strict=True):
+            out[i] = margin
     return out
 
 
@@ -213,7 +222,7 @@ def predict(
     given: list[tuple[int | str, ...] | None],
 ) -> list[tuple[tuple[str, ...], float]]:
     """(answer, P(yes) or NaN) per question, given these ECGs."""
-    rows = rows_of(model, encoded, asked, given, list(range(len(asked))))
+    rows = rows_of(model, encoded, asked, given)
     out: list[tuple[tuple[str, ...], float]] = [((), np.nan)] * len(asked)
     found: dict[int, dict[str, float]] = defaultdict(dict)
     margins = margins_of(model, encoded, rows, given)
@@ -234,22 +243,14 @@ def generate(
     encoded: Encoded,
     asked: list[Question],
     given: list[tuple[int | str, ...] | None],
-    batch: int = 32,
 ) -> list[tuple[tuple[str, ...], float]]:
     """(answer, NaN) per question by free generation, given these ECGs."""
     out: list[tuple[tuple[str, ...], float]] = [((), np.nan)] * len(asked)
-    jobs: dict[int, list[int]] = defaultdict(list)
-    for k in range(len(asked)):
-        jobs[len(given[k] or ())].append(k)
-    for count, members in jobs.items():
-        members = sorted(members, key=lambda k: len(asked[k].question))
-        for start in range(0, len(members), batch):
-            part = members[start : start + batch]
-            ecgs = [encoded.of([(given[k] or ())[e] for k in part]) for e in range(count)]
-            first, second = (*ecgs, None, None)[:2]
-            texts = model.generate([asked[k].question for k in part], first, second)
-            for k, text in zip(part, texts, strict=True):
-                out[k] = (tuple(t.strip() for t in text.split(SEPARATOR.strip())), np.nan)
+    texts = [question.question for question in asked]
+    for part, first, second in batches(encoded, texts, given, 32):
+        found = model.generate([texts[k] for k in part], first, second)
+        for k, text in zip(part, found, strict=True):
+            out[k] = (tuple(t.strip() for t in text.split(SEPARATOR.strip())), np.nan)
     return out
 
 

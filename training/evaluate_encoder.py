@@ -108,8 +108,10 @@ def main() -> None:
         assert isinstance(member, EcgEncoder)
         if len(encoder.members) > 1:
             show(f"  member {i + 1} alone", encode(member, signals, rows)[0][:, columns])
-    some = np.random.default_rng(0).choice(split["pretrain"], PROBE, replace=False)
-    show(f"linear probe on {PROBE} ECGs", probe(encode(encoder, signals, some)[1], truth[some],
+    some = np.random.default_rng(0).choice(
+        split["pretrain"], min(PROBE, len(split["pretrain"])), replace=False
+    )
+    show(f"linear probe on {len(some)} ECGs", probe(encode(encoder, signals, some)[1], truth[some],
                                                 pooled))  # fmt: skip
 
     number = report_vocabulary(data, split["pretrain"])

@@ -267,18 +267,8 @@ def main() -> None:
     encoder = load_encoder(config.encoder)
     with accelerator.main_process_first():
         bank = FeatureBank(encoder, ptbxl.signals(data, cache), cache, config.seed)
-    language = Language.load(config.llm or None, config.reading_layers)
-    language.add_adapter(config.lora_rank)
-    shape = ModelConfig(
-        encoder=encoder.config,
-        projector=ProjectorConfig(kinds=2 + len(questions.vocabulary())),
-        llm=language.name,
-        llm_width=language.width,
-        reading_layers=config.reading_layers,
-        lora_rank=config.lora_rank,
-        vocabulary=questions.vocabulary(),
-    )
-    model = EcgModel.build(shape, encoder.requires_grad_(False).eval(), language)
+    model = fresh_model(config, encoder)
+    shape, language = model.config, model.language
     train_rows = split["train"][: config.limit or None]
     model.projector.learn_usual(bank.of(train_rows.tolist(), "cpu"))
     objective = Objective(model, vocabulary(), config)
@@ -389,6 +379,22 @@ def load_encoder(folders: str) -> EncoderEnsemble:
         member.load_state_dict(load_file(folder / "encoder.safetensors"))
         members.append(member)
     return EncoderEnsemble(members).eval()
+
+
+def fresh_model(config: QuestionStages, encoder: EncoderEnsemble) -> EcgModel:
+    """An untrained projector and adapter between this encoder, frozen, and the language model."""
+    language = Language.load(config.llm or None, config.reading_layers)
+    language.add_adapter(config.lora_rank)
+    shape = ModelConfig(
+        encoder=encoder.config,
+        projector=ProjectorConfig(kinds=2 + len(questions.vocabulary())),
+        llm=language.name,
+        llm_width=language.width,
+        reading_layers=config.reading_layers,
+        lora_rank=config.lora_rank,
+        vocabulary=questions.vocabulary(),
+    )
+    return EcgModel.build(shape, encoder.requires_grad_(False).eval(), language)
 
 
 def vocabulary() -> list[str]:
