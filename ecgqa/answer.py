@@ -16,7 +16,7 @@ from ecgqa.gallery import Gallery
 from ecgqa.grounding import GroundingResult, ground
 from ecgqa.language import Progress
 from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel
-from ecgqa.options import abstains, affirmed, check, is_list, option_questions, sureness, understand
+from ecgqa.options import abstains, check, decide, is_list, option_questions, understand
 from ecgqa.quality import assess
 from ecgqa.record import ECG
 from ecgqa.tensor import model_input
@@ -27,7 +27,8 @@ INTENDED_USE = (
 )
 CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "checkpoint"
 LONGEST_QUESTION = 2000  # characters
-LEAST_CONFIDENCE = 0.4  # below it the answer is that one cannot tell
+LEAST_CONFIDENCE = 0.4  # below it the answer is that one cannot tell; lists only show it
+LISTED = "option by option"  # the decoding of lists
 
 
 class QuestionError(ValueError):
@@ -121,11 +122,13 @@ class EcgAssistant:
             elif abstains(self.model, question, first, second):
                 text, confidence = ABSTENTION, 0.0
             else:
-                chances = check(self.model, asked, first, second)
-                text = SEPARATOR.join(affirmed(chances, asked.kind))
-                confidence = sureness(chances, asked.kind)
-                blank = replace(blank, decoding="option by option")
-        if text == ABSTENTION or confidence < LEAST_CONFIDENCE:
+                options, confidence = decide(
+                    self.model, asked.kind, check(self.model, asked, first, second)
+                )
+                text = SEPARATOR.join(options)
+                blank = replace(blank, decoding=LISTED)
+        unsure = confidence < LEAST_CONFIDENCE and blank.decoding != LISTED
+        if text == ABSTENTION or unsure:
             yield self._declined(blank, started)
             return
         found = tuple(

@@ -17,7 +17,7 @@ import torch
 
 from ecgqa.language import Progress
 from ecgqa.model import ABSTENTION, SEPARATOR, EcgModel
-from ecgqa.options import NONE, abstains, affirmed, check, is_list, option_questions, understand
+from ecgqa.options import NONE, abstains, check, decide, is_list, option_questions, understand
 from ecgqa.record import ECG
 from ecgqa.tensor import MODEL_SAMPLES, model_input
 
@@ -70,7 +70,7 @@ def ground(
 ) -> GroundingResult:
     """Ask `question` of this ECG, of other patients, noise, a flat line and without any ECG.
 
-    Of a list, its surest option is put to the test. With a comparison ECG both places are filled
+    Of a list, its likeliest option is put to the test. With a comparison ECG both places are filled
     with stand-ins, so that nothing of either is left: two other patients, or the same noise or flat
     line twice.
     """
@@ -111,12 +111,12 @@ def ground(
             log_probs.append(float(total[0] / count[0]))
             odds.append(log_odds(float(total[0])))
             continue
-        chances = check(model, asked, first_ecg, second_ecg)
-        found = affirmed(chances, asked.kind)
+        margins = check(model, asked, first_ecg, second_ecg)
+        found, _ = decide(model, asked.kind, margins)
         silent = abstains(model, question, first_ecg, second_ecg)
         answers.append(ABSTENTION if silent else SEPARATOR.join(found))
         if not about:
-            option = max(chances, key=chances.__getitem__)
+            option = max(found if found != (NONE,) else margins, key=margins.__getitem__)
             (about,) = option_questions(model, asked, [option])
         margin = float(model.yes_margin([about], first_ecg, second_ecg)[0])
         odds.append(-margin if answers[0] == NONE else margin)

@@ -3,10 +3,10 @@
 The prompt, with `<..>` for embeddings that come from the signal. The question stands first, so that
 it is read once for all ECGs it is asked of:
 
-    Is atrial fibrillation present in this ECG?
-    ECG:<6 tokens>  (or <6> of the first and <6> of the second)
-    Evidence:<4 tokens>
+    Is atrial fibrillation present in this ECG?<6 tokens of the ECG><4 tokens of evidence>
     Answer: no
+
+Of two ECGs there are 6 tokens each. The evidence is what the ECG says to this very question.
 """
 
 from __future__ import annotations
@@ -50,6 +50,9 @@ class ModelConfig:
     cautious_yes: float = 0.5  # P(yes) that few questions about another patient's ECG reach
     least_move: float = 0.25  # log odds: a smaller move does not count as looking at the ECG
     vocabulary: dict[str, tuple[str, ...]] = field(default_factory=dict)  # open questions' answers
+    lists: dict[str, tuple[float, ...]] = field(default_factory=dict)  # see `options.decide`
+    known_answers: dict[str, dict[str, int]] = field(default_factory=dict)  # and how often, by kind
+    severities: tuple[float, ...] = ()  # P(s), where the answer is adjusted for the severity s
     training: dict = field(default_factory=dict)
 
     @property
@@ -99,7 +102,7 @@ class EcgModel(nn.Module):
         return cls(config, encoder, projector, language)
 
     def save(self, folder: Path | str) -> None:
-        """Float16 safetensors of encoder, projector and adapter, and `config.json`."""
+        """Float16 safetensors of encoder, projector and adapter, config.json, answers.json."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
         for name in ("encoder", "projector"):
@@ -116,7 +119,9 @@ class EcgModel(nn.Module):
         settings = json.loads((adapter / "adapter_config.json").read_text())
         settings["base_model_name_or_path"] = self.config.llm
         (adapter / "adapter_config.json").write_text(json.dumps(settings, indent=1) + "\n")
-        (folder / "config.json").write_text(json.dumps(asdict(self.config), indent=1) + "\n")
+        settings = asdict(self.config)
+        (folder / "answers.json").write_text(json.dumps(settings.pop("known_answers"), indent=0))
+        (folder / "config.json").write_text(json.dumps(settings, indent=1) + "\n")
 
     @classmethod
     def load(
@@ -126,6 +131,7 @@ class EcgModel(nn.Module):
         folder = Path(folder)
         try:
             raw = json.loads((folder / "config.json").read_text())
+            raw["known_answers"] = json.loads((folder / "answers.json").read_text())
             config = ModelConfig(
                 **{
                     **raw,
@@ -171,14 +177,20 @@ class EcgModel(nn.Module):
         return self.encoder(signal)
 
     def evidence(
-        self, questions: list[str], first: EcgFeatures, second: EcgFeatures | None
+        self,
+        questions: list[str],
+        first: EcgFeatures,
+        second: EcgFeatures | None,
+        severity: int | None = None,
     ) -> torch.Tensor:
         """[b, evidence_tokens, llm_width] for one question per row of `first`."""
         texts = list(dict.fromkeys(questions))
         with torch.no_grad():
             states, mask = self.language.read(texts)
         of = [texts.index(question) for question in questions]
-        return self.projector.evidence(states[of], mask[of], self.projector.memory(first, second))
+        memory = self.projector.memory(first, second)
+        given = None if severity is None else torch.full((len(of),), severity, device=mask.device)
+        return self.projector.evidence(states[of], mask[of], memory, given)
 
     # Prompts -------------------------------------------------------------------------------------
 
@@ -203,12 +215,12 @@ class EcgModel(nn.Module):
         asked, asked_mask = pad([language.question_ids(text) for text in texts], pad_id)
 
         blocks = 0 if first is None else 1 if second is None else 2
-        head = language.ids("\nECG:") + [PLACEHOLDER] * sizes.ecg_tokens * blocks
-        found = language.ids("\nEvidence:") + [PLACEHOLDER] * sizes.evidence_tokens
-        stem = (head + found if blocks else []) + language.ids("\nAnswer:")
+        signals = sizes.ecg_tokens * blocks + sizes.evidence_tokens if blocks else 0
+        stem = [PLACEHOLDER] * signals + language.ids("\nAnswer:")
         end = [language.tokenizer.eos_token_id]
         said = [language.ids(" " + a) + end for a in answers] if answers else [[]] * len(of)
-        rows = [stem + answer for answer in said]
+        # What follows the last token is not wanted, so that one is not fed.
+        rows = [stem + answer[:-1] for answer in said]
         ids, mask = pad(rows, pad_id)
         ids, mask = ids.to(device), mask.to(device)
         rest = language.embed(ids.clamp(min=0))
@@ -219,12 +231,11 @@ class EcgModel(nn.Module):
             rest = rest.masked_scatter((ids == PLACEHOLDER).unsqueeze(-1), signal.to(rest.dtype))
         keep = torch.zeros_like(mask, dtype=torch.bool)
         keep[:, len(stem) - 1 :] = mask[:, len(stem) - 1 :].bool()
-        if answers:  # what follows the last token is not wanted
-            keep[torch.arange(len(rows)), mask.sum(1) - 1] = False
-        target = ids[:, 1:][keep[:, :-1]] if answers else ids.new_empty(0)
+        target = [token for answer in said for token in answer]
         question = language.embed(asked.to(device))
         index = torch.tensor(of, device=device)
-        return Prompts(question, asked_mask.to(device), index, rest, mask, keep, target)
+        wanted = torch.tensor(target, dtype=torch.long, device=device)
+        return Prompts(question, asked_mask.to(device), index, rest, mask, keep, wanted)
 
     # Answers -------------------------------------------------------------------------------------
 
@@ -253,8 +264,19 @@ class EcgModel(nn.Module):
     def yes_margin(
         self, questions: list[str], first: EcgFeatures | None, second: EcgFeatures | None = None
     ) -> torch.Tensor:
-        """Log odds of "yes" against "no" for one yes/no question per row, [b]."""
-        return self._margin(self.language(self.prompt(questions, first, second)))
+        """Log odds of "yes" against "no" for one yes/no question per row, [b].
+
+        Where the model was trained with the severity s of the illness as a given, this is the
+        back-door adjustment P(yes | do(question), ECG) = Σ_s P(yes | question, ECG, s) P(s).
+        """
+        if first is None or not self.config.severities:
+            return self._margin(self.language(self.prompt(questions, first, second)))
+        chance = torch.zeros(len(questions), device=first.pooled.device)
+        for severity, share in enumerate(self.config.severities):
+            evidence = self.evidence(questions, first, second, severity)
+            prompt = self.prompt(questions, first, second, evidence=evidence)
+            chance = chance + share * self._margin(self.language(prompt)).sigmoid()
+        return chance.logit(1e-6)
 
     @torch.no_grad()
     def evidence_margin(

@@ -1,21 +1,24 @@
 """Open questions, option by option: what is asked about, and an option as a yes/no question.
 
-A list ("which findings are new?") is answered in three steps. The projector reads from the question
+A list ("which findings are new?") is answered in four steps. The projector reads from the question
 what kind of answer is wanted, in which lead, and what must have become of a finding between two
 ECGs. Every option is put as a plain yes/no question; the projector's evidence alone picks the
-likeliest. Those are asked of the language model, and what it affirms is the answer.
+likeliest. Those are asked of the language model. Of the answers that such questions had in
+training, the one that agrees best with what it says is the answer.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
 from ecgqa.features import EcgFeatures
-from ecgqa.model import ABSTENTION, ONE_OF_TWO, EcgModel, expand
+from ecgqa.model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_OR_NO, EcgModel, expand
 from ecgqa.projector import named
 from ecgqa.record import LEADS
 
@@ -35,8 +38,11 @@ OF_FEATURE = {  # what becomes of "is normal"
 }
 FEW = 12  # so many options are all put to the language model; of more, the PROPOSED likeliest
 PROPOSED = 6
-EXCLUSIVE = ("axis", "ranges_of_feature")  # kinds of which exactly one option is right
+OF_TWO_ECGS = ("statements", "features")  # kinds that compare; all others are about one ECG
 NONE = "none"
+# How much weigh, in `decide`: the log odds of an option, that it is one, that there is any, and how
+# often the answer was right in training. Fitted for every kind by `training.calibrate`.
+UNFITTED = (1.0, 0.0, 0.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -65,7 +71,9 @@ def understand(model: EcgModel, questions: Sequence[str], two: bool) -> list[Ask
     count = len(config.statements)
     meant = named(projector.matches(states, mask)).softmax(-1)
     fates = projector.asked_fate(states, mask).argmax(-1).tolist()
-    kinds = projector.asked_kind(states, mask).argmax(-1).tolist()
+    fits = [k == YES_OR_NO or (k in OF_TWO_ECGS) == two for k in model.config.kinds]
+    kinds = projector.asked_kind(states, mask)[:, : len(fits)]
+    kinds = kinds.masked_fill(~torch.tensor(fits, device=kinds.device), -1e4).argmax(-1).tolist()
     out = []
     for i, question in enumerate(questions):
         weight = dict(zip(config.statements, meant[i, :count].tolist(), strict=True))
@@ -139,16 +147,13 @@ def is_list(model: EcgModel, asked: Asked) -> bool:
 def check(
     model: EcgModel, asked: Asked, first: EcgFeatures | None, second: EcgFeatures | None = None
 ) -> dict[str, float]:
-    """{option: P(it belongs to the answer)} of the likeliest options, for one ECG or pair."""
+    """{option: log odds that it belongs to the answer} of the likeliest, for one ECG or pair."""
     options = choices(model, asked)
     texts = option_questions(model, asked, options)
     chosen = likeliest(model, texts, first, second)
     n = len(chosen)
-    kind = "option" if asked.kind == ONE_OF_TWO else f"query {asked.kind}"
-    chances = model.yes_probability(
-        [texts[i] for i in chosen], expand(first, n), expand(second, n), kind
-    )
-    return dict(zip((options[i] for i in chosen), chances.tolist(), strict=True))
+    margins = model.yes_margin([texts[i] for i in chosen], expand(first, n), expand(second, n))
+    return dict(zip((options[i] for i in chosen), margins.tolist(), strict=True))
 
 
 def abstains(
@@ -162,18 +167,52 @@ def abstains(
     return text == ABSTENTION
 
 
-def affirmed(chances: dict[str, float], kind: str = "") -> tuple[str, ...]:
-    """The options that belong to the answer: all from 0.5 on, or the one best; else "none"."""
-    if kind in EXCLUSIVE:
-        return (max(chances, key=chances.__getitem__),)
-    return tuple(option for option, chance in chances.items() if chance >= 0.5) or (NONE,)
+class Decision(NamedTuple):
+    """The options of an answer (or "none"), and the probability of its least sure part, 0..1."""
+
+    options: tuple[str, ...]
+    confidence: float
 
 
-def sureness(chances: dict[str, float], kind: str = "") -> float:
-    """Confidence 0..1 in `affirmed`: that of its least sure option, in or out."""
-    if kind in EXCLUSIVE:
-        return max(chances.values())
-    return min(max(chance, 1 - chance) for chance in chances.values())
+def decide(model: EcgModel, kind: str, margins: dict[str, float]) -> Decision:
+    """The answer to an open question from the log odds of its options (`check`).
+
+    kind: of `ModelConfig.vocabulary`, or a kind of calibration for one or both of two options.
+    Options that were not asked about do not belong to the answer.
+    """
+    answers, scores = candidates(model, kind, margins)
+    if not answers:
+        return _each(model, kind, margins)
+    chance = (scores @ scores.new_tensor(model.config.lists.get(kind, UNFITTED))).softmax(0)
+    best = answers[int(chance.argmax())]
+    parts = [
+        sum(float(p) for p, other in zip(chance, answers, strict=True) if option in other)
+        for option in best
+    ]
+    return Decision(best or (NONE,), min(parts) if parts else float(chance.max()))
+
+
+def candidates(
+    model: EcgModel, kind: str, margins: dict[str, float]
+) -> tuple[list[tuple[str, ...]], torch.Tensor]:
+    """The answers that questions of this kind had in training, as far as their options were asked
+    about, and [n, 4]: for each, the sum of its options' log odds, how many they are, whether there
+    is any, and the log of how often it was the answer. () stands for "none"."""
+    answers, rows = [], []
+    for text, count in model.config.known_answers.get(kind, {}).items():
+        options = () if text == NONE else tuple(text.split(SEPARATOR))
+        if all(option in margins for option in options):
+            answers.append(options)
+            total = sum(margins[option] for option in options)
+            rows.append([total, float(len(options)), float(bool(options)), math.log(count)])
+    return answers, torch.tensor(rows, dtype=torch.double)
+
+
+def _each(model: EcgModel, kind: str, margins: dict[str, float]) -> Decision:
+    """Every option on its own: those with a probability of 0.5 and more."""
+    chances = model.calibrated(torch.tensor(list(margins.values())), kind).tolist()
+    found = tuple(o for o, chance in zip(margins, chances, strict=True) if chance >= 0.5)
+    return Decision(found or (NONE,), min(max(chance, 1 - chance) for chance in chances))
 
 
 def choices(model: EcgModel, asked: Asked) -> tuple[str, ...]:

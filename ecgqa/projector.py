@@ -37,6 +37,7 @@ class ProjectorConfig:
     evidence_tokens: int = 4
     dropout: float = 0.1
     kinds: int = 2  # of answers that a question may want, see `ModelConfig.kinds`
+    severities: int = 0  # of the illness that the evidence may be told, see `ModelConfig`
 
 
 class Memory(NamedTuple):
@@ -149,6 +150,7 @@ class Projector(nn.Module):
         self.summary_queries = nn.Parameter(torch.randn(config.ecg_tokens, width) * 0.5)
         self.summary = Block(config)
         self.evidence_queries = nn.Parameter(torch.randn(config.evidence_tokens, width) * 0.5)
+        self.severity = nn.Embedding(config.severities, width) if config.severities else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.to_llm = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, llm_width))
         nn.init.normal_(self.concept.weight, std=0.1)
@@ -269,11 +271,17 @@ class Projector(nn.Module):
         parts = [fate * 4 - two, two, odds, (in_lead * here), any_lead]
         return torch.cat([p if p.dim() == 2 else p.unsqueeze(-1) for p in parts], dim=-1)
 
-    def evidence(self, question: torch.Tensor, mask: torch.Tensor, memory: Memory) -> torch.Tensor:
+    def evidence(
+        self,
+        question: torch.Tensor,
+        mask: torch.Tensor,
+        memory: Memory,
+        severity: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """[b, evidence_tokens, llm_width]: what this ECG (or pair) says to this question.
 
         question [b, t, llm_width] from `Language.read`, mask [b, t] True where a token is,
-        memory from `memory`.
+        memory from `memory`; severity [b] of the illness, for a projector that is told it.
         """
         batch, count = question.shape[0], self.config.evidence_tokens
         matches = self.matches(question, mask)
@@ -283,6 +291,9 @@ class Projector(nn.Module):
         whole = self.found(meant[:, None, :-1] @ memory.said)
         told = self.told(self.direct(matches, question, mask, memory))
         queries = self.evidence_queries + whole + told.unsqueeze(1)
+        if self.severity is not None:
+            known = self.severity.weight.mean(0) if severity is None else self.severity(severity)
+            queries = queries + known.expand(batch, -1).unsqueeze(1)
         x = torch.cat([queries, self.words(question) + by_word], dim=1)
         hidden = torch.cat([mask.new_zeros(batch, count), ~mask], dim=1)
         for block in self.blocks:

@@ -139,6 +139,25 @@ def test_log_probs_agree_with_the_stream_and_with_generate(model, signals):
         assert total[row].item() == pytest.approx(want, abs=1e-3)
 
 
+def test_adjusted_answers_are_the_mean_over_the_severities(model, signals):
+    """P(yes | do(Q), E) = Σ_s P(yes | Q, E, s) P(s), each term from evidence that is told s."""
+    shares = (0.5, 0.3, 0.2)
+    config = replace(
+        model.config, severities=shares, projector=replace(model.config.projector, severities=3)
+    )
+    told = EcgModel.build(config, model.encoder, model.language).eval()
+    with torch.no_grad():
+        told.projector.to_llm[1].weight.mul_(20)
+        told.projector.severity.weight.mul_(5)
+        first, asked = told.encode(signals), ["is it there?"] * 3
+        each = [told.evidence(asked, first, None, s) for s in range(3)]
+        assert (each[0] - each[2]).abs().max() > 1e-3
+        prompts = [told.prompt(asked, first, evidence=evidence) for evidence in each]
+        chances = [told._margin(told.language(p)).sigmoid() for p in prompts]
+    want = sum(share * chance for share, chance in zip(shares, chances, strict=True))
+    assert torch.allclose(told.yes_probability(asked, first), want, atol=1e-5)
+
+
 def test_loss_reaches_projector_and_adapter_only(model, signals):
     with torch.no_grad():
         first = model.encode(signals)
@@ -159,8 +178,8 @@ def test_save_and_load_give_the_same_answers_in_half_the_size(model, signals, tm
     model.save(tmp_path / "checkpoint")
     stored = sorted(p.name for p in (tmp_path / "checkpoint").rglob("*") if p.is_file())
     assert stored == [
-        "adapter_config.json", "adapter_model.safetensors", "config.json", "encoder.safetensors",
-        "projector.safetensors",
+        "adapter_config.json", "adapter_model.safetensors", "answers.json", "config.json",
+        "encoder.safetensors", "projector.safetensors",
     ]  # fmt: skip
     again = EcgModel.load(tmp_path / "checkpoint", llm=str(tiny_llm(tmp_path / "llm")))
     with torch.no_grad():

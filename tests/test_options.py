@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny import tiny_model
@@ -12,13 +15,12 @@ from ecgqa.options import (
     FATES,
     NONE,
     Asked,
-    affirmed,
     check,
     choices,
+    decide,
     is_list,
     likeliest,
     option_question,
-    sureness,
     understand,
 )
 from ecgqa.simulate import simulate
@@ -70,11 +72,26 @@ def test_lead_is_read_from_the_question(model):
     assert understand(model, ["What is new?"], True)[0].fate in FATES
 
 
-def test_affirmed_options_and_their_sureness():
-    chances = {"a": 0.9, "b": 0.6, "c": 0.2}
-    assert affirmed(chances) == ("a", "b") and sureness(chances) == 0.6
-    assert affirmed({"a": 0.4, "b": 0.1}) == (NONE,) and sureness({"a": 0.4, "b": 0.1}) == 0.6
-    assert affirmed({"a": 0.4, "b": 0.1}, "axis") == ("a",), "an axis is always somewhere"
+def test_of_one_or_both_of_two_each_counts_for_itself(model):
+    chosen = decide(model, ONE_OF_TWO, {"a": 2.0, "b": 1.0})
+    assert chosen.options == ("a", "b")
+    assert chosen.confidence == pytest.approx(torch.tensor(1.0).sigmoid().item())
+    assert decide(model, ONE_OF_TWO, {"a": -1.0, "b": -2.0}).options == (NONE,)
+
+
+def test_a_list_is_the_likeliest_of_the_answers_known_from_training(model, monkeypatch):
+    answers = {"a": 4, "a; b": 2, "b; c": 2, "none": 1}
+    known = replace(model.config, known_answers={"rhythm": answers})
+    monkeypatch.setattr(model, "config", known)
+    found = decide(model, "rhythm", {"a": 1.0, "b": 0.5, "c": -3.0})
+    # Softmax over exp(log odds) times how often: a 4e^1, a and b 2e^1.5, b and c 2e^-2.5, none 1.
+    a, both, bc = 4 * math.exp(1.0), 2 * math.exp(1.5), 2 * math.exp(-2.5)
+    assert found.options == ("a",)
+    assert found.confidence == pytest.approx((a + both) / (a + both + bc + 1))
+    sure = decide(model, "rhythm", {"a": 3.0, "b": 3.0, "c": -3.0})
+    assert sure.options == ("a", "b")
+    assert decide(model, "rhythm", {"a": -3.0, "b": -3.0, "c": -3.0}).options == (NONE,)
+    assert decide(model, "rhythm", {"b": 9.0}).options == (NONE,), "no known answer is b alone"
 
 
 def test_proposals_are_the_options_that_the_evidence_affirms_most(model):
@@ -102,7 +119,7 @@ def test_a_list_question_is_answered_from_its_vocabulary(model):
     answer = EcgAssistant(model).ask("Which rhythm is it?", ecg)
     assert not answer.declined
     assert set(answer.answers) <= {*model.config.vocabulary["rhythm"], NONE}
-    assert answer.decoding == "option by option" and 0.5 <= answer.confidence <= 1
+    assert answer.decoding == "option by option" and 0 < answer.confidence <= 1
     result = EcgAssistant(model).random_ecg_test("Which rhythm is it?", ecg)
     assert len(result.rows) == 7 and result.rows[0].log_odds_change == 0
     wants(model, ONE_OF_TWO)

@@ -21,7 +21,7 @@ from tiny_ptbxl import write_ptbxl
 
 from ecgqa.record import LEADS
 from training import evaluate, ptbxl, questions
-from training.debias import Sampler, arrows, regenerate
+from training.debias import Sampler, arrows, known_answers, regenerate
 from training.questions import NONE, TEMPLATES, Facts
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -225,6 +225,20 @@ def test_balanced_arm_cuts_severity_to_answer(data, facts):
     assert out["erm"][0] > 5 * out["erm"][2], "the made-up data must have something to cut"
 
 
+def test_known_answers_are_those_of_the_labels(data, facts):
+    rows = np.arange(len(data.ecg_id))
+    known = known_answers(facts, rows)
+    rhythms = questions.vocabulary()["rhythm"]
+    values = np.stack([facts.columns["statement", name] for name in rhythms])
+    answers = {
+        "; ".join(name for name, there in zip(rhythms, column > 0, strict=True) if there) or "none"
+        for column in values.T
+    }
+    assert set(known["rhythm"]) == answers
+    assert set(known) == set(questions.vocabulary())
+    assert all(count > 0 for counts in known.values() for count in counts.values())
+
+
 def test_independent_arm_cuts_question_from_severity_and_leaves_the_answers(data, facts):
     rows = np.arange(len(data.ecg_id))
     sampler = Sampler(facts, rows, worder(), "independent", seed=2)
@@ -354,6 +368,24 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     assert len(re.findall(r"\| (?:yes|no) \|$", text, re.M)) == 14
     asked = questions.read_questions(held)
     assert {i for q in asked for i in q.ecg_id} <= set(range(273, 321)), "only test ECGs"
+
+
+def test_the_arms_are_set_side_by_side(made, encoder_folder):
+    folders = []
+    for arm in ("erm", "adjusted"):
+        out = made / f"arm_{arm}"
+        run(*train_flags(made, encoder_folder, out, "--arm", arm, "--align_steps", "2",
+                         "--debias_steps", "2", "--tune_steps", "0"))  # fmt: skip
+        folders.append(f"{arm}={out / 'checkpoint'}")
+        config = json.loads((out / "checkpoint" / "config.json").read_text())
+        shares = config["severities"]
+        assert len(shares) == (3 if arm == "adjusted" else 0)
+        assert not shares or sum(shares) == pytest.approx(1)
+    text = run("training.ablation", *data_flags(made), "--intervals", str(made / "intervals.csv"),
+               "--llm", str(made / "llm"), "--questions", "12", "--arm", *folders)  # fmt: skip
+    assert "| | n | erm | adjusted |" in text
+    for line in ("right, true", "AUC, shuffled", "T3", "T4 swap: flips", "T5", "T8"):
+        assert f"| {line}" in text
 
 
 def test_the_encoder_is_evaluated_by_heads_probe_and_prompts(made, encoder_folder):

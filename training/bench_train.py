@@ -19,6 +19,7 @@ from typing import cast
 
 import numpy as np
 import torch
+from peft import PeftModel
 from torch import nn
 from torch.utils.data import SequentialSampler
 from transformers import HfArgumentParser, Trainer, TrainingArguments
@@ -137,8 +138,7 @@ def main() -> None:
     encoder = load_encoder(config.encoder)
     bank = FeatureBank(encoder, signals, Path(config.cache), config.seed)
     model = fresh_model(config, encoder)
-    objective = Objective(model, vocabulary(), config)
-    model.language.settle_reading()  # as past stage read; the plain loop is spared its cost as well
+    objective = Objective(model, vocabulary(), config, data.severity)
     optimizer = torch.optim.AdamW([p for p in objective.parameters() if p.requires_grad], 1e-4)
     config.blank_share = 0.0
     sampler = make_sampler("tune", questions.Facts(data, config.intervals), rows, config)
@@ -148,6 +148,7 @@ def main() -> None:
     encoder.eval()
     plain, ours = [], []
     for _ in range(config.rounds):
+        model.language.settle_reading()  # as past stage read
         count, started = 0, time.perf_counter()
         for draws, first, second in batches:
             objective("tune", draws, first, second).backward()
@@ -155,6 +156,7 @@ def main() -> None:
             optimizer.zero_grad()
             count += len(draws)
         ours.append(count / (time.perf_counter() - started))
+        cast(PeftModel, model.language.model).unmerge_adapter()
         plain.append(plain_rate(model, signals, [draws for draws, _, _ in batches], config))
         encoder.eval()
         print(f"questions/s: plain loop {plain[-1]:.2f}, training.train {ours[-1]:.2f}", flush=True)

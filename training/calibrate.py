@@ -17,11 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
 from ecgqa.answer import CHECKPOINT
 from ecgqa.grounding import ground, move
 from ecgqa.model import EcgModel
+from ecgqa.options import NONE, UNFITTED, candidates, decide
 from ecgqa.record import ECG
 from ecgqa.tensor import MODEL_RATE_HZ
 from training import ptbxl
@@ -60,14 +63,20 @@ def platt(
 
 
 def fit_yes(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Path) -> None:
-    """Fit Platt scaling of P(yes) and the cautious P(yes); write them into the checkpoint."""
+    """Fit Platt scaling of P(yes), the weights of lists and the cautious P(yes); write them into
+    the checkpoint."""
     given: list[tuple[int | str, ...] | None] = [q.ecg_id for q in asked]
     rows = rows_of(model, encoded, asked, given)
     margins: dict[str, list[float]] = defaultdict(list)
     truth: dict[str, list[bool]] = defaultdict(list)
+    lists: dict[str, dict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
     for row, margin in zip(rows, margins_of(model, encoded, rows, given), strict=True):
         right = (row.option or "yes") in asked[row.k].answer
-        for kind in (row.kind, "option") if row.option else (row.kind,):
+        kinds = [row.kind, "option"] if row.option else [row.kind]
+        if row.option and row.kind in model.config.vocabulary:
+            lists[row.kind][row.k][row.option] = margin
+            kinds = ["option"]
+        for kind in kinds:
             margins[kind].append(margin)
             truth[kind].append(right)
     choosing = {kind: margins[kind] for kind in margins if kind.startswith("choose")}
@@ -78,14 +87,49 @@ def fit_yes(model: EcgModel, encoded: Encoded, asked: list[Question], folder: Pa
     } | platt(choosing, truth)
     for kind, (scale, shift) in fitted.items():
         print(f"{kind}: scale {scale}, shift {shift}, n {len(truth[kind])}", flush=True)
-    model.config = replace(model.config, calibration=fitted)
+    weights = {kind: fit_list(model, kind, asked, found) for kind, found in sorted(lists.items())}
+    model.config = replace(model.config, calibration=fitted, lists=weights)
     verify = [q for q in asked if TEMPLATES[q.template_id].kind == "verify"]
     given = stand_ins(verify, "shuffled", encoded.data)
     chances = [chance for _, chance in predict(model, encoded, verify, given)]
     cautious = round(max(0.5, float(np.quantile(chances, 1 - CAUTIOUS_YES))), 3)
     print(f"cautious: P(yes) of {cautious} and more, n {len(chances)}")
     model.config = replace(model.config, cautious_yes=cautious)
-    write(folder, {"calibration": fitted, "cautious_yes": cautious})
+    write(folder, {"calibration": fitted, "lists": weights, "cautious_yes": cautious})
+
+
+def fit_list(
+    model: EcgModel, kind: str, asked: list[Question], found: dict[int, dict[str, float]]
+) -> tuple[float, ...]:
+    """The weights of `options.decide` that make the right answers likeliest (conditional logit).
+
+    found: {number of the question: log odds of its options}. Answers that training never had, or
+    with an option that was not asked about, cannot be chosen and are left out.
+    """
+    rows: list[tuple[np.ndarray, int]] = []
+    for k, margins in found.items():
+        answers, scores = candidates(model, kind, margins)
+        right = [i for i, a in enumerate(answers) if set(a or (NONE,)) == set(asked[k].answer)]
+        if right:
+            rows.append((scores.numpy(), right[0]))
+
+    def unlikely(weights: np.ndarray) -> float:
+        total = float(((weights - np.array(UNFITTED)) ** 2).sum())
+        for scores, right in rows:
+            score = scores @ weights
+            total += float(logsumexp(score) - score[right])
+        return total
+
+    fitted = minimize(unlikely, np.array(UNFITTED)).x
+    chosen = [decide(model, kind, margins).options for margins in found.values()]
+    model.config = replace(model.config, lists=model.config.lists | {kind: tuple(fitted)})
+    better = [decide(model, kind, margins).options for margins in found.values()]
+    before, after = (
+        np.mean([set(c) == set(asked[k].answer) for k, c in zip(found, each, strict=True)])
+        for each in (chosen, better)
+    )
+    print(f"list {kind}: n {len(found)}, within reach {len(rows)}, right {before:.2f}, {after:.2f}")
+    return tuple(round(float(w), 3) for w in fitted)
 
 
 def same_but_different(signal: np.ndarray, seed: int) -> np.ndarray:

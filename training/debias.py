@@ -23,7 +23,7 @@ from itertools import product
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
-from ecgqa.model import YES_OR_NO
+from ecgqa.model import SEPARATOR, YES_OR_NO
 from ecgqa.options import NONE, option_question
 from training import ptbxl, questions
 from training.questions import TEMPLATES, Facts, Key, Question
@@ -240,7 +240,7 @@ class Sampler:
         """As ECG-QA where the arm is its own, else an option that is true, drawn evenly over
         options ("none" among them), then an ECG."""
         if self.arm == "erm":
-            groups = self._by_answer(key)
+            groups = self.by_answer(key)
             if not groups:
                 return None
             return self._one(self.rng.choices(groups, [min(len(g), PER_ANSWER) for g in groups])[0])
@@ -261,7 +261,7 @@ class Sampler:
                 return make()
         return None
 
-    def _by_answer(self, key: Key) -> list[np.ndarray]:
+    def by_answer(self, key: Key) -> list[np.ndarray]:
         """ECGs (or pairs) by the set of options that are true of them, a group for each set."""
         name = (key.template.id, key.context, "by answer")
         if name not in self._groups:
@@ -362,6 +362,21 @@ def regenerate(sampler: Sampler, per_template: int) -> list[Question]:
                 seen.add(name)
                 out.append(question)
     return out
+
+
+def known_answers(facts: Facts, rows: np.ndarray) -> dict[str, dict[str, int]]:
+    """{kind of open question: {answer: how often it would be drawn}} about the ECGs of `rows`."""
+    sampler = Sampler(facts, rows, lambda key, rng: "", arm="erm")
+    out: dict[str, Counter[str]] = defaultdict(Counter)
+    for template in TEMPLATES.values():
+        if template.kind != "query":
+            continue
+        for key in sampler.keys[template.id]:
+            for ecgs in sampler.by_answer(key):
+                answer = questions.answer_of(key, facts, tuple(int(i) for i in ecgs[0]))
+                if answer:
+                    out[template.group][SEPARATOR.join(answer)] += min(len(ecgs), PER_ANSWER)
+    return {kind: dict(sorted(counts.items())) for kind, counts in out.items()}
 
 
 def arrows(

@@ -39,7 +39,7 @@ from ecgqa.answer import CHECKPOINT
 from ecgqa.features import EcgFeatures
 from ecgqa.grounding import flat_signal, noise_signal
 from ecgqa.model import SEPARATOR, EcgModel
-from ecgqa.options import NONE, affirmed, likeliest, option_questions, understand
+from ecgqa.options import NONE, decide, likeliest, option_questions, understand
 from training import blind, ptbxl, questions
 from training.questions import TEMPLATES, Facts, Question
 from training.tables import Control, interval, measured, put_between, table
@@ -119,7 +119,7 @@ Answers = dict[int, tuple[tuple[str, ...], float]]  # number of a question: answ
 
 class Row(NamedTuple):
     """One yes/no question for the language model: which question it belongs to, its text, its kind
-    of calibration, and the option it asks about (None: the question is a yes/no question)."""
+    for `decide` or of calibration, and the option that it asks about (None: it is the question)."""
 
     k: int
     text: str
@@ -154,16 +154,11 @@ def rows_of(
                 options = [o for o in asked[k].valid_answers if o != NONE]
                 texts = option_questions(model, what, options)
                 first, second = encoded.given(given[k])
-                kind = calibration_kind(asked[k])
+                template = TEMPLATES[asked[k].template_id]
+                kind = template.group if template.kind == "query" else f"choose {template.group}"
                 for i in likeliest(model, texts, first, second):
                     out.append(Row(k, texts[i], kind, options[i]))
     return out
-
-
-def calibration_kind(question: Question) -> str:
-    """How the probabilities of a list's options are calibrated."""
-    template = TEMPLATES[question.template_id]
-    return f"{template.kind} {template.group}"
 
 
 def read_perfectly(
@@ -224,17 +219,16 @@ def predict(
     """(answer, P(yes) or NaN) per question, given these ECGs."""
     rows = rows_of(model, encoded, asked, given)
     out: list[tuple[tuple[str, ...], float]] = [((), np.nan)] * len(asked)
-    found: dict[int, dict[str, float]] = defaultdict(dict)
+    found: dict[tuple[int, str], dict[str, float]] = defaultdict(dict)
     margins = margins_of(model, encoded, rows, given)
     for row, margin in zip(rows, margins, strict=True):
-        chance = float(model.calibrated(torch.tensor(margin), row.kind))
         if row.option is None:
+            chance = float(model.calibrated(torch.tensor(margin), row.kind))
             out[row.k] = (("yes",) if chance >= 0.5 else ("no",), chance)
         else:
-            found[row.k][row.option] = chance
-    for k, chances in found.items():
-        template = TEMPLATES[asked[k].template_id]
-        out[k] = (affirmed(chances, template.group if template.kind == "query" else ""), np.nan)
+            found[row.k, row.kind][row.option] = margin
+    for (k, kind), of_options in found.items():
+        out[k] = (decide(model, kind, of_options).options, np.nan)
     return out
 
 

@@ -12,9 +12,12 @@
            the signal is learned.
 2c debias  The same balanced questions, now through the language model: the adapter learns to say
            what the evidence shows, the projector to be understood.
-3  tune    All 70 templates in ECG-QA's own proportions, one and two ECGs.
+3  tune    The same with ECG-QA's proportion of yes to no.
 
-In stage 2 questions come from the balanced sampler (`training/debias.py`). A few questions are
+Questions come from a sampler of `training/debias.py`, by default the balanced one in all stages.
+Arms: erm, independent and balanced are these samplers; counterfactual adds to balanced a margin
+between two ECGs of one severity that answer a question differently; adjusted samples like erm, but
+tells the projector the severity, over which the answer is then averaged. A few questions are
 asked about noise, a flat line or no ECG at all; the answer to those is that one cannot tell.
 The encoder is frozen and its features are kept on disk. Run the same command again to resume.
 """
@@ -46,12 +49,14 @@ from ecgqa.projector import ProjectorConfig, named
 from ecgqa.record import LEADS
 from training import ptbxl, questions
 from training.config import QuestionStages, parse, resolved
-from training.debias import Draw, Sampler
+from training.debias import Draw, Sampler, known_answers
 
 STAGES = ("read", "align", "debias", "tune")
 LLM_STAGES = ("debias", "tune")
 FATES = tuple(questions.FATES)  # in the order of the projector's fates
 BLANKS = 256  # made-up recordings without an ECG
+SEVERITIES = 3  # of `ptbxl.severity_of`
+SAMPLED_AS = {"counterfactual": "balanced", "adjusted": "erm"}  # other arms: as they are called
 
 
 class FeatureBank:
@@ -111,9 +116,17 @@ class Objective(nn.Module):
 
     answers: torch.Tensor
 
-    def __init__(self, model: EcgModel, vocabulary: list[str], config: QuestionStages) -> None:
+    def __init__(
+        self,
+        model: EcgModel,
+        vocabulary: list[str],
+        config: QuestionStages,
+        severity: np.ndarray,
+    ) -> None:
         super().__init__()
         self.model, self.config = model, config
+        # Of every row of the bank; a recording without an ECG gets any.
+        self.severity = np.concatenate([severity, np.arange(BLANKS) % SEVERITIES])
         self.vocabulary = {name: i for i, name in enumerate(vocabulary)}
         self.register_buffer("answers", model.directions(vocabulary))
         leads = [f"lead {lead}" for lead in LEADS]
@@ -140,10 +153,16 @@ class Objective(nn.Module):
         mask = nn.utils.rnn.pad_sequence([r.new_ones(len(r)) for r in rows], batch_first=True)
         return states, mask.bool()
 
-    def evidence_logits(self, states, mask, first, second) -> torch.Tensor:
+    def evidence(self, draws: list[Draw] | None, states, mask, first, second) -> torch.Tensor:
+        """[b, evidence_tokens, width], told the true severity where the arm is "adjusted"."""
+        projector, severity = self.model.projector, None
+        if draws and self.model.config.severities:
+            worst = [int(self.severity[list(d.rows)].max()) for d in draws]
+            severity = torch.tensor(worst, device=states.device)
+        return projector.evidence(states, mask, projector.memory(first, second), severity)
+
+    def nearness(self, evidence: torch.Tensor) -> torch.Tensor:
         """[b, vocabulary]: how near the evidence is to each answer."""
-        projector = self.model.projector
-        evidence = projector.evidence(states, mask, projector.memory(first, second))
         return self.sharpness * (evidence @ self.answers.T).logsumexp(1)
 
     def matching_loss(self, draws: list[Draw], states, mask) -> torch.Tensor:
@@ -158,7 +177,7 @@ class Objective(nn.Module):
             each = [-meant[k, about[i]].mean() for k, i in enumerate(rows)]
             loss = loss + torch.stack(each).mean()
         kinds = torch.tensor([self.kinds[d.kind] for d in draws], device=loss.device)
-        loss = loss + 0.3 * F.cross_entropy(projector.asked_kind(states, mask), kinds)
+        loss = loss + F.cross_entropy(projector.asked_kind(states, mask), kinds)
         asked = [questions.TEMPLATES[d.question.template_id].state for d in draws]
         pairs = [i for i, state in enumerate(asked) if len(state) == 2]
         if pairs:
@@ -194,14 +213,12 @@ class Objective(nn.Module):
             return matching
         if stage in LLM_STAGES:
             answers = [SEPARATOR.join(d.question.answer) for d in draws]
-            evidence = None
-            if first is not None:
-                projector = self.model.projector
-                evidence = projector.evidence(states, mask, projector.memory(first, second))
+            blank = first is None
+            evidence = None if blank else self.evidence(draws, states, mask, first, second)
             each, margins = self.through_llm(texts, answers, first, second, evidence)
             loss = each.mean() + 0.2 * matching
         else:
-            logits = self.evidence_logits(states, mask, first, second)
+            logits = self.nearness(self.evidence(draws, states, mask, first, second))
             yes, no = (logits[:, self.vocabulary[word]] for word in YES_NO)
             margins = yes - no
             loss = self.evidence_loss(draws, logits) + matching
@@ -267,11 +284,12 @@ def main() -> None:
     encoder = load_encoder(config.encoder)
     with accelerator.main_process_first():
         bank = FeatureBank(encoder, ptbxl.signals(data, cache), cache, config.seed)
-    model = fresh_model(config, encoder)
-    shape, language = model.config, model.language
     train_rows = split["train"][: config.limit or None]
+    model = fresh_model(config, encoder, shares(data.severity[train_rows], config))
+    shape = replace(model.config, known_answers=known_answers(facts, train_rows))
+    model.config, language = shape, model.language
     model.projector.learn_usual(bank.of(train_rows.tolist(), "cpu"))
-    objective = Objective(model, vocabulary(), config)
+    objective = Objective(model, vocabulary(), config, data.severity)
     reader, adapter = language.adapter_parts()
     projector = [*model.projector.parameters(), objective.sharpness, objective.rarity]
     optimizer = torch.optim.AdamW(
@@ -381,13 +399,25 @@ def load_encoder(folders: str) -> EncoderEnsemble:
     return EncoderEnsemble(members).eval()
 
 
-def fresh_model(config: QuestionStages, encoder: EncoderEnsemble) -> EcgModel:
+def shares(severity: np.ndarray, config: QuestionStages) -> tuple[float, ...]:
+    """P(s) of each severity for an arm whose answers are adjusted for it, else nothing."""
+    if config.arm != "adjusted":
+        return ()
+    return tuple(float(np.mean(severity == s)) for s in range(SEVERITIES))
+
+
+def fresh_model(
+    config: QuestionStages, encoder: EncoderEnsemble, severities: tuple[float, ...] = ()
+) -> EcgModel:
     """An untrained projector and adapter between this encoder, frozen, and the language model."""
     language = Language.load(config.llm or None, config.reading_layers)
     language.add_adapter(config.lora_rank)
     shape = ModelConfig(
         encoder=encoder.config,
-        projector=ProjectorConfig(kinds=2 + len(questions.vocabulary())),
+        projector=ProjectorConfig(
+            kinds=2 + len(questions.vocabulary()), severities=len(severities)
+        ),
+        severities=severities,
         llm=language.name,
         llm_width=language.width,
         reading_layers=config.reading_layers,
@@ -418,13 +448,12 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
         own = random.Random(f"{key} {rng.randrange(texts)}")
         return questions.word(key, wordings, own, synonyms)
 
-    tune = stage == "tune"
     sampler = Sampler(
         facts,
         rows,
         worder,
-        arm="erm" if tune else config.arm.replace("counterfactual", "balanced"),
-        yes_share=1 / 3 if tune else 0.5,
+        arm=SAMPLED_AS.get(config.arm, config.arm),
+        yes_share=1 / 3 if stage == "tune" else 0.5,
         check_share=config.late_check_share if stage in LLM_STAGES else config.check_share,
         seed=config.seed,
     )
@@ -468,10 +497,11 @@ def draw_batch(sampler: Sampler, bank: FeatureBank, config, stage, seed, acceler
     ask = [t for t in sampler.templates() if (questions.TEMPLATES[t].ecgs == 2) == pair]
     weights = [template_weight(t) for t in ask]
     blank = stage in LLM_STAGES and rng.random() < config.blank_share / 4
+    count = config.late_shared if stage in LLM_STAGES else config.shared
     draws: list[Draw] = []
     while len(draws) < batch_size(config, stage):
         try:
-            group = sampler.group(rng.choices(ask, weights)[0], config.shared)
+            group = sampler.group(rng.choices(ask, weights)[0], count)
         except LookupError:
             continue
         for draw in group:
@@ -577,7 +607,8 @@ def watch(
                 first = bank.of([r[0] for r in rows[part]], objective.answers.device)
                 second = bank.of([r[1] for r in rows[part]], first.pooled.device) if pair else None
                 if stage not in LLM_STAGES:
-                    logits = objective.evidence_logits(*objective.read(texts), first, second)
+                    found = objective.evidence(None, *objective.read(texts), first, second)
+                    logits = objective.nearness(found)
                     yes, no = (logits[:, objective.vocabulary[w]] for w in ("yes", "no"))
                     scores += (yes - no).tolist()
                 else:

@@ -1,0 +1,107 @@
+"""The arms of `training.train` side by side: accuracy and the controls T2-T5 and T8.
+
+    python -m training.ablation --ptbxl DIR --ecgqa DIR --intervals FILE.csv \
+        --arm erm=.work/arm_erm/checkpoint balanced=.work/arm_balanced/checkpoint ...
+
+Yes/no questions about single validation ECGs in held-out wordings. Each arm's P(yes) is calibrated
+first, on other draws of the same kind, because the arms were trained with different odds of "yes".
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from ecgqa.model import EcgModel
+from training import blind, ptbxl
+from training.calibrate import platt
+from training.controls import Asker, by_severity, draws, swap
+from training.evaluate import Answers, contrasts, margins_of, predict, rows_of, stand_ins, summary
+from training.questions import Facts, Question
+from training.tables import Control
+
+CONTROLS = ("true", "shuffled", "severity")
+
+
+def calibrate(asker: Asker, asked: list[Question]) -> None:
+    """Fit P(yes) of questions about one ECG on these."""
+    given: list[tuple[int | str, ...] | None] = [q.ecg_id for q in asked]
+    rows = rows_of(asker.model, asker.encoded, asked, given)
+    margins = margins_of(asker.model, asker.encoded, rows, given)
+    truth = [q.answer == ("yes",) for q in asked]
+    fitted = platt({"verify": margins}, {"verify": truth})
+    asker.model.config = replace(asker.model.config, calibration=fitted)
+
+
+def right(asker: Asker, asked: list[Question], words: Answers) -> list[Control]:
+    """Exact match and AUC on the questions' own ECGs and on permuted ones, T1 to T3."""
+    said: dict[str, Answers] = {"text": words}
+    lines = []
+    for control in CONTROLS:
+        given = stand_ins(asked, control, asker.data)
+        found = predict(asker.model, asker.encoded, asked, given)
+        said[control] = dict(enumerate(found))
+        entry = summary(asked, found)["single-verify"]
+        low, high = entry["interval"]
+        lines.append(
+            Control(f"right, {control} ECGs, %", 100 * entry["exact_match"], 100 * low, 100 * high,
+                    len(asked), "", True)
+        )  # fmt: skip
+        low, high = entry["auc_interval"]
+        lines.append(Control(f"AUC, {control} ECGs", entry["auc"], low, high, len(asked), "", True))
+    return lines + contrasts(asked, said)
+
+
+def side_by_side(found: dict[str, list[Control]]) -> str:
+    """Markdown: a row per control, a column per arm."""
+    lines = ["| | n | " + " | ".join(found) + " |", "|---|---|" + "---|" * len(found)]
+    for each in zip(*found.values(), strict=True):
+        cells = [f"{c.value:.3g} ({c.low:.3g} to {c.high:.3g})" for c in each]
+        lines.append(f"| {each[0].name} | {each[0].n} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--ptbxl", required=True)
+    parser.add_argument("--ecgqa", required=True)
+    parser.add_argument("--intervals", required=True)
+    parser.add_argument("--arm", nargs="+", required=True, metavar="NAME=CHECKPOINT")
+    parser.add_argument("--questions", type=int, default=500, help="of each control")
+    parser.add_argument("--llm")
+    parser.add_argument("--cache", default=".work/cache")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    data = ptbxl.load(args.ptbxl)
+    facts, split = Facts(data, args.intervals), ptbxl.splits(data, args.ecgqa)
+    rows, signals = split["valid"], ptbxl.signals(data, args.cache)
+
+    def some(keep, count: int, seed: int):
+        return draws(facts, rows, count, keep, "heldout", seed)
+
+    one = some(lambda d: len(d.rows) == 1, args.questions, args.seed)
+    statements = some(lambda d: d.question.template_id == 1, args.questions, args.seed)
+    other = some(lambda d: len(d.rows) == 1, args.questions, args.seed + 1)
+    asked = [d.question for d in one]
+    trained = blind.train_questions(facts, split["train"], args.ecgqa)
+    words = dict(enumerate(blind.answers(trained, asked)))
+    found: dict[str, list[Control]] = {}
+    for arm in args.arm:
+        name, _, folder = arm.partition("=")
+        asker = Asker(EcgModel.load(Path(folder), args.llm), data, signals)
+        calibrate(asker, [d.question for d in other])
+        found[name] = [
+            *right(asker, asked, words),
+            *swap(asker, facts, rows, one, args.seed),
+            *by_severity(asker, statements),
+        ]
+        print(f"{name} is done", flush=True)
+    print(side_by_side(found))
+
+
+if __name__ == "__main__":
+    main()
