@@ -39,6 +39,8 @@ OF_FEATURE = {  # what becomes of "is normal"
 FEW = 12  # so many options are all put to the language model; of more, the PROPOSED likeliest
 PROPOSED = 6
 OF_TWO_ECGS = ("statements", "features")  # kinds that compare; all others are about one ECG
+OF_LEAD = {"form": "forms_of_lead", "noise": "noises_of_lead"}  # the same about one named lead
+LEADS_OF = {"form": "leads_of_form", "noise": "leads_of_noise"}  # where a finding is seen
 NONE = "none"
 # How much weigh, in `decide`: the log odds of an option, that it is one, that there is any, and how
 # often the answer was right in training. Fitted for every kind by `training.calibrate`.
@@ -84,19 +86,32 @@ def understand(model: EcgModel, questions: Sequence[str], two: bool) -> list[Ask
             lead = next(x for x in LEADS if x.lower() == (said[2] or said[1]).lower())
         elif float(leads.sum()) > 0.2:
             lead = LEADS[int(leads.argmax())]
+        finding = max(config.lead_findings, key=lambda f: weight.get(f, 0.0), default="")
         ranges = {(f, r): weight.get(f"{f} {r}", 0.0) for f in features(model) for r in RANGES}
         out.append(
             Asked(
-                kind=model.config.kinds[kinds[i]] if model.config.vocabulary else "",
+                kind=_fitting(model, model.config.kinds[kinds[i]], lead, finding),
                 fate=FATES[fates[i]] if two else "",
                 lead=lead,
-                finding=max(config.lead_findings, key=lambda f: weight.get(f, 0.0), default=""),
+                finding=finding,
                 feature=_heaviest(ranges, 0),
                 range=_heaviest(ranges, 1),
                 names=tuple(sorted(weight, key=weight.__getitem__, reverse=True)[:2]),
             )
         )
     return out
+
+
+def _fitting(model: EcgModel, kind: str, lead: str, finding: str) -> str:
+    """Of kinds that differ by what the question names, the one that fits what it does name."""
+    known = model.config.vocabulary
+    for whole, one in OF_LEAD.items():
+        if kind in (whole, one) and {whole, one} <= known.keys():
+            return one if lead else whole
+    if kind in LEADS_OF.values():
+        fits = [name for whole, name in LEADS_OF.items() if finding in known.get(whole, ())]
+        return fits[0] if fits else kind
+    return kind
 
 
 def features(model: EcgModel) -> list[str]:

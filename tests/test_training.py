@@ -225,6 +225,14 @@ def test_balanced_arm_cuts_severity_to_answer(data, facts):
     assert out["erm"][0] > 5 * out["erm"][2], "the made-up data must have something to cut"
 
 
+def test_what_is_left_out_is_never_asked_nor_answered(data, facts):
+    without = ("atrial fibrillation", "2")
+    sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "erm", 1 / 3, 0.5, 3, without)
+    assert 2 not in sampler.templates()
+    drawn = [sampler.draw(t) for t in sampler.templates() for _ in range(10)]
+    assert all("atrial fibrillation" not in (*d.names, *d.question.answer) for d in drawn)
+
+
 def test_known_answers_are_those_of_the_labels(data, facts):
     rows = np.arange(len(data.ecg_id))
     known = known_answers(facts, rows)
@@ -354,11 +362,12 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
     assert {"verify", "option"} <= set(config["calibration"])
     assert 0.5 <= config["cautious_yes"] <= 1
     assert config["least_move"] != 0.25
-    controls = ["true", "blind", "text", "shuffled", "severity", "noise", "perfect"]
+    controls = ["true", "blind", "text", "shuffled", "severity", "noise", "perfect",
+                "perfect-severity"]  # fmt: skip
     text = run(*evaluate, "--control", *controls, "--limit", "60", "--out", str(made / "out.json"),
                "--intervals", str(made / "intervals.csv"), "--ecgqa",
                str(made / "ecgqa"))  # fmt: skip
-    assert re.search(r"\| T3 .+ \| (yes|no) \|$", text, re.M)
+    assert len(re.findall(r"\| T3 .+ \| (?:yes|no) \|$", text, re.M)) == 2, "model and labels"
     results = json.loads((made / "out.json").read_text())["results"]
     assert list(results) == controls
     assert sum(v["n"] for k, v in results["true"].items() if "/" not in k and "," not in k) == 60

@@ -16,7 +16,7 @@ from pathlib import Path
 from ecgqa.model import EcgModel
 from training import blind, ptbxl
 from training.calibrate import platt
-from training.controls import Asker, by_severity, draws, swap
+from training.controls import ABOUT_ONE, Asker, by_severity, draws, swap
 from training.evaluate import Answers, contrasts, margins_of, predict, rows_of, stand_ins, summary
 from training.questions import Facts, Question
 from training.tables import Control
@@ -80,12 +80,12 @@ def main() -> None:
     facts, split = Facts(data, args.intervals), ptbxl.splits(data, args.ecgqa)
     rows, signals = split["valid"], ptbxl.signals(data, args.cache)
 
-    def some(keep, count: int, seed: int):
-        return draws(facts, rows, count, keep, "heldout", seed)
-
-    one = some(lambda d: len(d.rows) == 1, args.questions, args.seed)
-    statements = some(lambda d: d.question.template_id == 1, args.questions, args.seed)
-    other = some(lambda d: len(d.rows) == 1, args.questions, args.seed + 1)
+    one, statements, other = (
+        draws(facts, rows, args.questions, templates, "heldout", seed)
+        for templates, seed in (
+            (ABOUT_ONE, args.seed), ({1}, args.seed), (ABOUT_ONE, args.seed + 1),
+        )
+    )  # fmt: skip
     asked = [d.question for d in one]
     trained = blind.train_questions(facts, split["train"], args.ecgqa)
     words = dict(enumerate(blind.answers(trained, asked)))

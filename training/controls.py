@@ -14,6 +14,8 @@ Beside the shuffles of `training.evaluate` (another ECG, one of the same severit
   written for the test alone;
 - order: two ECGs exchanged, with "resolved" exchanged for "new": the answer should stay; the same
   ECG twice: nothing is resolved or new;
+- held out: findings and templates of which a checkpoint was trained without any question
+  (`training.train --without`), as its own config.json says;
 - free wordings: yes/no questions in everyday clinical words, written when the wordings of the
   training were frozen;
 - abstention: on noise, a flat line or no ECG the model says, in free generation, that it cannot
@@ -29,7 +31,7 @@ import argparse
 import json
 import random
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Collection
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -42,12 +44,13 @@ from training import ptbxl, questions
 from training.debias import Draw, Sampler
 from training.evaluate import Encoded, generate, predict, stand_ins
 from training.questions import TEMPLATES, Facts, Question
-from training.tables import Control, interval, put_between, share, table
+from training.tables import Control, interval, measured, put_between, share, table
 
 # Clinicians' own words for findings, written after the wordings of the training were frozen.
 FREE_WORDINGS = Path(__file__).with_name("wordings_free.json")
 # "Resolved" ↔ "newly there" of the same finding, for two tracings of a patient and two ECGs.
 EXCHANGED = {43: 44, 44: 43, 57: 58, 58: 57}
+ABOUT_ONE = {t.id for t in TEMPLATES.values() if t.ecgs == 1}
 
 
 class Asker:
@@ -64,20 +67,30 @@ class Asker:
 
 
 def draws(
-    facts: Facts, rows: np.ndarray, count: int, keep: Callable[[Draw], bool], which: str, seed: int
+    facts: Facts,
+    rows: np.ndarray,
+    count: int,
+    templates: Collection[int],
+    which: str,
+    seed: int,
+    about: Collection[str] = (),
 ) -> list[Draw]:
-    """`count` yes/no questions on these ECGs, evenly over the templates that `keep` passes."""
+    """`count` yes/no questions on these ECGs in `which` wordings, evenly over these templates.
+
+    about: only questions about these findings (default: about any).
+    """
     wordings = questions.load_wordings(which)
     sampler = Sampler(
         facts, rows, lambda key, rng: questions.word(key, wordings, rng), "erm", seed=seed
     )
-    ask = [t for t in sampler.templates() if TEMPLATES[t].kind == "verify"]
+    ask = [t for t in sampler.templates() if TEMPLATES[t].kind == "verify" and t in templates]
     out: list[Draw] = []
-    for _ in range(200 * count):
+    for _ in range(200 * count if ask else 0):
         if len(out) == count:
             break
         draw = sampler.draw(sampler.rng.choice(ask))
-        if draw.question.answer in (("yes",), ("no",)) and keep(draw):
+        known = draw.question.answer in (("yes",), ("no",))
+        if known and (not about or draw.key.options[0] in about):
             out.append(draw)
     return out
 
@@ -245,6 +258,24 @@ def order(asker: Asker, made: list[Draw], seed: int) -> list[Control]:
     ]
 
 
+def held_out(asker: Asker, facts: Facts, rows: np.ndarray, count: int, seed: int) -> list[Control]:
+    """Accuracy above always "no" on what the training left out; nothing if it left out nothing."""
+    trained = asker.model.config.training.get("questions", {})
+    without = {name for name in str(trained.get("without", "")).split(";") if name}
+    templates = {int(name) for name in without if name.isdigit()}
+    out = []
+    for name, ask, about in (("findings", {1}, without), ("templates", templates, ())):
+        made = draws(facts, rows, count, ask, "test", seed, about) if without else []
+        if not made:
+            continue
+        said = asker.says_yes([d.question for d in made])
+        truth = np.array([d.question.answer == ("yes",) for d in made])
+        gain = 100.0 * ((said == truth).astype(float) - ~truth)
+        title = f'T9 held-out {name}: right, minus always "no"'
+        out.append(measured(title, gain, np.mean, 5, " points"))
+    return out
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(
@@ -267,12 +298,10 @@ def main() -> None:
     rows = ptbxl.splits(data, args.ecgqa)[args.split]
     asker = Asker(EcgModel.load(args.checkpoint, args.llm), data, ptbxl.signals(data, args.cache))
 
-    def some(keep: Callable[[Draw], bool], count: int = args.questions) -> list[Draw]:
-        return draws(facts, rows, count, keep, "test", args.seed)
+    def some(templates: Collection[int], count: int = args.questions) -> list[Draw]:
+        return draws(facts, rows, count, templates, "test", args.seed)
 
-    one = some(lambda d: len(d.rows) == 1)
-    statements = some(lambda d: d.question.template_id == 1, 2 * args.questions)
-    turned = some(lambda d: d.question.template_id in EXCHANGED)
+    one, statements, turned = some(ABOUT_ONE), some({1}, 2 * args.questions), some(EXCHANGED)
     found = [
         *swap(asker, facts, rows, one, args.seed),
         *by_severity(asker, statements),
@@ -280,6 +309,7 @@ def main() -> None:
         *order(asker, turned, args.seed),
         *abstention(asker, one),
         *free_wordings(asker, facts, rows, args.seed),
+        *held_out(asker, facts, rows, args.questions, args.seed),
     ]
     print(table(found))
     if args.readme:

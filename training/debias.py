@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -60,6 +60,7 @@ class Sampler:
 
     arm: see above. yes_share: P(yes) of verify questions (ECG-QA: 1/3). check_share: how many of
     the choose and query questions become "... Is the answer X?" questions, half of them yes.
+    without: findings and numbers of templates that are never asked about, nor part of an answer.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Sampler:
         yes_share: float = 1 / 3,
         check_share: float = 0.0,
         seed: int = 0,
+        without: Collection[str] = (),
     ) -> None:
         if arm not in ARMS:
             raise ValueError(f"arm must be one of {ARMS}, not {arm}")
@@ -84,8 +86,11 @@ class Sampler:
         worst = self.data.severity[pairs].max(1) if len(pairs) else np.zeros(0)
         self.pair_strata = [pairs] if arm == "erm" else [pairs[worst == s] for s in range(3)]
         self.keys = {
-            t.id: questions.keys(t, facts, random.Random(seed + t.id)) for t in TEMPLATES.values()
+            t.id: questions.keys(t, facts, random.Random(seed + t.id))
+            for t in TEMPLATES.values()
+            if str(t.id) not in without
         }
+        self.without = frozenset(without)
         self._cells: dict[tuple, np.ndarray] = {}
         self._groups: dict[tuple, list[np.ndarray]] = {}
         self._askable: list[int] | None = None
@@ -138,7 +143,8 @@ class Sampler:
                     break
                 question = questions.make_question(key, text, answer, self.data, rows)
                 draws.append(Draw(question, rows, stratum, self._names(key, option), key, option))
-            if len(draws) == count:
+            said = {name for d in draws for name in (*d.names, *d.question.answer)}
+            if len(draws) == count and not said & self.without:
                 return draws
         raise LookupError(f"template {template_id}: the labels allow no question")
 

@@ -12,10 +12,9 @@ model on its own, query questions the likeliest of their valid answers (`ecgqa.o
 Controls: `true` the question's own ECG; `blind` no ECG; `noise`, `flat` a stand-in without an ECG;
 `shuffled` another question's ECG; `severity` another question's ECG of the same severity; `text`
 no model of ours, but one that was trained on the questions' words alone (`training.blind`; give
-`--ecgqa`). `perfect`
-asks no model: it answers from the labels of the shuffled ECGs (give `--intervals`), which is what a
-flawless reader scores when it is handed the wrong ECG. It falls below blind, so a model that looks
-must fall below blind as well.
+`--ecgqa`). `perfect` and `perfect-severity` ask no model: they answer from the labels of the
+shuffled ECGs (give `--intervals`), which is what a flawless reader scores when it is handed the
+wrong ECG. It falls below blind, so a model that looks must fall below blind as well.
 
 Verify questions are scored twice: "yes" from P(yes) 0.5 on, and, as `cautious`, from the P(yes) on
 that one in twenty validation questions reaches with another patient's ECG.
@@ -44,9 +43,11 @@ from training import blind, ptbxl, questions
 from training.questions import TEMPLATES, Facts, Question
 from training.tables import Control, interval, measured, put_between, table
 
-CONTROLS = ("true", "blind", "text", "shuffled", "severity", "noise", "flat", "perfect")
-NO_MODEL = ("text", "perfect")
-STANDS_FOR = {"perfect": "shuffled", "text": "true"}  # whose ECGs they are given
+CONTROLS = (
+    "true", "blind", "text", "shuffled", "severity", "noise", "flat", "perfect", "perfect-severity",
+)  # fmt: skip
+# Controls that ask no model, and whose ECGs they are given.
+NO_MODEL = {"text": "true", "perfect": "shuffled", "perfect-severity": "severity"}
 KINDS = ("verify", "choose", "query")
 
 
@@ -349,6 +350,7 @@ def tables(results: dict[str, dict]) -> str:
 
 def contrasts(asked: list[Question], said: dict[str, Answers]) -> list[Control]:
     """How far the accuracy falls from one control to another, in points, with paired intervals."""
+    said = said | {"labels": {k: (question.answer, np.nan) for k, question in enumerate(asked)}}
 
     def gaps(kind: str, *pairs: tuple[str, str]) -> np.ndarray:
         """[n, pairs]: right under one control minus right under the other, 100 each; over the
@@ -370,14 +372,20 @@ def contrasts(asked: list[Question], said: dict[str, Answers]) -> list[Control]:
         if len(gap):
             name = f"T1 {kind}: true minus text alone"
             out.append(measured(name, gap, np.mean, least, " points"))
-    gap = gaps("single-verify", ("shuffled", "text"))
-    if len(gap):
-        t2 = measured("T2 single-verify: shuffled minus text alone", gap, np.mean, 0, "")
-        out.append(replace(t2, wanted="within 1 point", passed=abs(t2.value) <= 1))
-    gap = gaps("single-verify", ("true", "severity"), ("true", "shuffled"))
-    if len(gap):
-        name = "T3 single-verify: drop within a severity, share of the whole drop"
-        out.append(measured(name, gap, _share_of_drop, 70, " %"))
+    # The same of a flawless reader, who answers from the labels of the ECG that is handed over.
+    for who, true, shuffled, severity in (
+        ("", "true", "shuffled", "severity"),
+        (", a flawless reader", "labels", "perfect", "perfect-severity"),
+    ):
+        gap = gaps("single-verify", (shuffled, "text"))
+        if len(gap):
+            name = f"T2 single-verify: shuffled minus text alone{who}"
+            t2 = measured(name, gap, np.mean, 0, "")
+            out.append(replace(t2, wanted="within 1 point", passed=abs(t2.value) <= 1))
+        gap = gaps("single-verify", (true, severity), (true, shuffled))
+        if len(gap):
+            name = f"T3 single-verify: drop within a severity, share of the whole drop{who}"
+            out.append(measured(name, gap, _share_of_drop, 70, " %"))
     return out
 
 
@@ -426,7 +434,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, default=0, help="a random so many of the questions")
     parser.add_argument(
         "--few", type=int, default=0,
-        help="ask other ECGs than the true ones about a random so many verify and choose questions",
+        help="put a random so many of the questions to the other controls than true",
     )  # fmt: skip
     parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
     parser.add_argument("--llm")
@@ -443,14 +451,11 @@ def main() -> None:
     severity = {int(e): int(s) for e, s in zip(data.ecg_id, data.severity, strict=True)}
     few = list(range(len(asked)))
     if args.few:
-        few = [k for k in few if TEMPLATES[asked[k].template_id].kind != "query"]
-        few = [few[i] for i in some(len(few), args.few)]
+        few = some(len(asked), args.few)
     members = {c: list(range(len(asked))) if c in ("true", *NO_MODEL) else few
                for c in args.control}  # fmt: skip
     given = {
-        c: stand_ins(
-            [asked[k] for k in members[c]], STANDS_FOR.get(str(c), str(c)), data, args.seed
-        )
+        c: stand_ins([asked[k] for k in members[c]], NO_MODEL.get(str(c), str(c)), data, args.seed)
         for c in args.control
     }
     runs = [(c, k) for c in args.control if c not in NO_MODEL for k in members[c]]
@@ -469,9 +474,9 @@ def main() -> None:
         rows = ptbxl.splits(data, args.ecgqa)["train"]
         made = blind.train_questions(cast(Facts, facts), rows, args.ecgqa)
         said["text"] = dict(enumerate(blind.answers(made, asked)))
-    if "perfect" in said:
-        perfect = read_perfectly(asked, given["perfect"], cast(Facts, facts))
-        said["perfect"] = {k: reply for k, reply in enumerate(perfect) if reply[0]}
+    for control in {"perfect", "perfect-severity"} & set(said):
+        perfect = read_perfectly(asked, given[control], cast(Facts, facts))
+        said[control] = {k: reply for k, reply in enumerate(perfect) if reply[0]}
     results = {}
     for control, replies in said.items():
         part = summary(

@@ -456,6 +456,7 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
         yes_share=1 / 3 if stage == "tune" else 0.5,
         check_share=config.late_check_share if stage in LLM_STAGES else config.check_share,
         seed=config.seed,
+        without=config.without.split(";"),
     )
     return sampler
 
