@@ -35,7 +35,14 @@ from ecgqa.language import ModelError
 from ecgqa.measure import Measurements
 from ecgqa.quality import assess
 from ecgqa.record import ECG, EcgFileError
-from ecgqa.report import as_text, dependence_html, measurement_html, provenance, quality_html
+from ecgqa.report import (
+    as_text,
+    dependence_html,
+    evidence_words,
+    measurement_html,
+    provenance,
+    quality_html,
+)
 
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
 SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
@@ -43,6 +50,11 @@ NO_COMPARISON = "None"
 BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
 UNITS = ["mV", "uV", "V"]
 STYLE = Path(__file__).parent / "ecgqa" / "paper.css"
+# Hands the marks of an answer's evidence to the paper, which need not be sent again for them.
+TELL_PAPER = """
+const tell = () => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: props.value}));
+watch("value", tell);
+"""
 # One question at a time; drawing never waits for it.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
@@ -294,12 +306,16 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
                 )
             with gr.Column(scale=6, min_width=320):
                 proof = _html(elem_id="proof")
+        marks = gr.HTML(
+            [], html_template="<div></div>", js_on_load=TELL_PAPER, apply_default_css=False,
+            elem_id="marks",
+        )  # fmt: skip
         asked = gr.State("", time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
-        _wire_reading(page, gallery, (one, two), states, sheet, quality, table, beats, proof)
+        _wire_reading(page, gallery, (one, two), states, sheet, quality, table, beats, proof, marks)
         _wire_questions(
             loader, gallery, states, chat, about, question, ask_button, stop_button, examples,
-            asked, test_button, proof,
+            asked, test_button, proof, marks,
         )  # fmt: skip
         clock.tick(
             lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
@@ -393,7 +409,7 @@ def _examples() -> list[gr.Dataset]:
     ]  # fmt: skip
 
 
-def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, proof) -> None:
+def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, proof, marks) -> None:
     """Events that choose, draw and measure; none of them touches the model."""
 
     def choose(name):
@@ -419,7 +435,7 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
 
     def draw(this, other):
         ecgs = [paper.payload(ecg) if ecg else None for ecg in (this, other)]
-        return {"kind": "strips", "ecgs": ecgs}, quality_html((this, other)), ""
+        return {"kind": "strips", "ecgs": ecgs}, quality_html((this, other)), "", []
 
     def measure_both(this, other):
         found = [measure(ecg) if ecg else None for ecg in (this, other)]
@@ -432,7 +448,7 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
 
     def then_show(event):
         event.success(
-            in_plain_words(draw), states, [sheet, quality, proof],
+            in_plain_words(draw), states, [sheet, quality, proof, marks],
             show_progress="hidden", api_visibility="private", **FREE,
         ).success(
             in_plain_words(measure_both), states, [table, beats],
@@ -468,7 +484,7 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
 
 def _wire_questions(
     loader, gallery, states, chat, about, question, ask_button, stop_button, examples, asked,
-    test_button, proof,
+    test_button, proof, marks,
 ) -> None:  # fmt: skip
     """Events that ask the model."""
 
@@ -478,14 +494,18 @@ def _wire_questions(
         said = [*talk, {"role": "user", "content": as_text(text)}]
         while not loader.wait(0.3):
             waiting = f"*Waiting for the model: {as_text(loader.text)} …*"
-            yield [*said, {"role": "assistant", "content": waiting}], gr.skip(), gr.skip()
-        answer = None
-        for answer in loader.assistant().stream_answer(text, ecg, other):
+            yield [*said, {"role": "assistant", "content": waiting}], gr.skip(), gr.skip(), []
+        answer, assistant = None, loader.assistant()
+        for answer in assistant.stream_answer(text, ecg, other):
             growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
-            yield [*said, growing], "", text
+            yield [*said, growing], "", text, []
         if answer is not None:
             content = as_text(answer.text) + provenance(answer)
-            yield [*said, {"role": "assistant", "content": content}], "", text
+            yield [*said, {"role": "assistant", "content": content}], "", text, []
+            found = assistant.evidence(text, answer, ecg, other)
+            content += evidence_words(found, answer.ecg_names)
+            last = {"role": "assistant", "content": content}
+            yield [*said, last], "", text, paper.marks(found, other is not None)
 
     def prove(text, last, which, this, other, progress=gr.Progress()):  # noqa: B008
         ecg, text = present(this), (text or "").strip() or last
@@ -505,7 +525,7 @@ def _wire_questions(
         [question.submit, ask_button.click],
         in_plain_words(converse),
         [question, about, *states, chat],
-        [chat, question, asked],
+        [chat, question, asked, marks],
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",

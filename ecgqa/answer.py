@@ -12,6 +12,7 @@ from pathlib import Path
 
 import torch
 
+from ecgqa.evidence import Evidence, evidence
 from ecgqa.gallery import Gallery
 from ecgqa.grounding import GroundingResult, ground
 from ecgqa.language import Progress
@@ -154,6 +155,17 @@ class EcgAssistant:
         with self._turn:
             first, second = self._features(ecg, comparison)
             return score_options(self.model, question, options, first, second)
+
+    def evidence(
+        self, question: str, answer: Answer, ecg: ECG, comparison: ECG | None = None
+    ) -> Evidence:
+        """The leads and seconds that `answer` to `question` rests on: `ecgqa.evidence.Evidence`.
+
+        Empty where the answer names nothing, as in "cannot tell". Raises QuestionError.
+        """
+        question = checked(question)
+        with self._turn:
+            return evidence(self.model, question, answer.answers, ecg, comparison)
 
     def random_ecg_test(
         self,

@@ -300,7 +300,11 @@ class EcgModel(nn.Module):
         mask = torch.arange(states.shape[1], device=states.device) < length[:, None]
         memory = self.projector.memory(first, second)
         memory = Memory(*(v.expand(len(rows), *v.shape[1:]) for v in memory))
-        near = self.projector.evidence(states, mask, memory) @ self.directions(list(YES_NO)).T
+        return self.lean(self.projector.evidence(states, mask, memory))
+
+    def lean(self, evidence: torch.Tensor) -> torch.Tensor:
+        """How much nearer `evidence` [b, tokens, llm_width] is to "yes" than to "no", [b]."""
+        near = evidence @ self.directions(list(YES_NO)).T
         return near.logsumexp(1) @ near.new_tensor([1.0, -1.0])
 
     @torch.no_grad()

@@ -13,6 +13,7 @@ const FINE_GRID_FROM_PX_PER_MM = 3;
 const COLOUR = {
   paper: "#fffdfb", fine: "#f8e1df", coarse: "#eebab6", ink: "#15181e", quiet: "#5d6470",
   second: "#1d4ed8", warn: "#9a3412", caliper: "#0b5cad", caliperFill: "rgba(11, 92, 173, 0.12)",
+  evidence: "217, 119, 6",
 };
 const STANDARD = ["I", "II", "III", "aVR", "aVL", "aVF"];
 const CABRERA = ["aVL", "I", "-aVR", "II", "aVF", "III"];
@@ -26,9 +27,10 @@ const LAYOUTS = {
 const kind = props.value && props.value.kind ? props.value.kind : element.dataset.kind || "strips";
 const view = {
   layout: "3x4", speed: 25, gain: 10, rhythm: "II", cabrera: false, zoom: 1, compare: "auto",
-  touch: false, axes: "both", march: false,
+  touch: false, axes: "both", march: false, evidence: true,
 };
 let sheets = [];
+let marks = []; // [{sheet, lead, start_s, seconds, strength 0..1}]: what the last answer rests on
 
 // ---------------------------------------------------------------- the page around the paper
 
@@ -73,7 +75,7 @@ function addToggle(name, label, title, whenChanged) {
   button.type = "button";
   button.name = name;
   button.title = title;
-  button.setAttribute("aria-pressed", "false");
+  button.setAttribute("aria-pressed", String(view[name]));
   button.addEventListener("click", () => {
     view[name] = !view[name];
     button.setAttribute("aria-pressed", String(view[name]));
@@ -96,6 +98,12 @@ if (kind === "strips") {
 addSelect("zoom", "Zoom", [["1", "fit"], ["1.5", "× 1.5"], ["2", "× 2"], ["3", "× 3"]], true);
 if (kind === "strips") {
   addToggle("cabrera", "Cabrera", "Limb leads in Cabrera order: aVL, I, −aVR, II, aVF, III", render);
+}
+let evidenceToggle = null;
+if (kind === "strips") {
+  evidenceToggle = addToggle("evidence", "Evidence",
+    "Leads and seconds that the last answer rests on", render);
+  evidenceToggle.hidden = true;
 }
 addToggle("march", "March", "Repeat the measured interval along the strip (key M)", drawCalipers);
 const touchToggle = addToggle("touch", "Calipers", "Measure by touch: a drag measures, not scrolls",
@@ -208,9 +216,10 @@ function drawSheet(sheet, sideBySide) {
   sheet.scale = { dpr, pxPerMm, k };
   const ctx = sheet.canvas.getContext("2d");
   drawGrid(ctx, sheet.canvas, k, pxPerMm, dpr);
+  const marked = drawMarks(ctx, sheet, plan, k);
   const off = drawTraces(ctx, sheet, plan, k, dpr);
   drawHeader(ctx, sheet, k, dpr, pxPerMm);
-  describe(sheet, plan, pxPerMm, off);
+  describe(sheet, plan, pxPerMm, off, marked);
   sheet.canvas.dataset.drawMs = (performance.now() - began).toFixed(1);
 }
 
@@ -237,6 +246,30 @@ function drawGrid(ctx, canvas, k, pxPerMm, dpr) {
   const line = Math.max(1, Math.round(dpr));
   if (pxPerMm >= FINE_GRID_FROM_PX_PER_MM) lines(1, COLOUR.fine, line);
   lines(5, COLOUR.coarse, line);
+}
+
+// Soft bands behind the traces; returns where they are, in mm.
+function drawMarks(ctx, sheet, plan, k) {
+  const drawn = [];
+  if (kind !== "strips" || !view.evidence) return drawn;
+  for (const mark of marks) {
+    if (mark.sheet !== sheets.indexOf(sheet)) continue;
+    for (const strip of plan.strips) {
+      if (strip.lead.replace("-", "") !== mark.lead) continue;
+      const from_s = Math.max(mark.start_s, strip.start_s);
+      const to_s = Math.min(mark.start_s + mark.seconds, strip.start_s + strip.seconds);
+      if (to_s <= from_s) continue;
+      const x_mm = strip.x_mm + (from_s - strip.start_s) * view.speed;
+      const wide_mm = (to_s - from_s) * view.speed;
+      const high_mm = Math.min(plan.pitch_mm, 16);
+      ctx.fillStyle = `rgba(${COLOUR.evidence}, ${(0.1 + 0.22 * mark.strength).toFixed(3)})`;
+      ctx.beginPath();
+      ctx.roundRect(x_mm * k, (strip.baseline_mm - high_mm / 2) * k, wide_mm * k, high_mm * k, k);
+      ctx.fill();
+      drawn.push({ lead: strip.lead, row: strip.row, x_mm, wide_mm });
+    }
+  }
+  return drawn;
 }
 
 function fontOf(k, dpr, mm, weight = 500) {
@@ -372,10 +405,10 @@ function shorten(ctx, text, room) {
 }
 
 // What a test (or a screen reader) needs to know about the drawing, in CSS pixels of the canvas.
-function describe(sheet, plan, pxPerMm, off) {
+function describe(sheet, plan, pxPerMm, off, marked) {
   sheet.canvas.dataset.geometry = JSON.stringify({
     pxPerMm, speed: view.speed, gain: view.gain, layout: view.layout, off,
-    fineGrid: pxPerMm >= FINE_GRID_FROM_PX_PER_MM,
+    fineGrid: pxPerMm >= FINE_GRID_FROM_PX_PER_MM, marked,
     pulses: plan.pulses.map((mm) => ({ x: PULSE.x_mm * pxPerMm, y: mm * pxPerMm })),
     strips: plan.strips.map((strip) => ({
       lead: strip.lead, row: strip.row, x: strip.x_mm * pxPerMm, y: strip.baseline_mm * pxPerMm,
@@ -567,6 +600,12 @@ function load() {
   render();
 }
 
+function mark(event) {
+  marks = Array.isArray(event.detail) ? event.detail : [];
+  evidenceToggle.hidden = marks.length === 0;
+  render();
+}
+
 function render() {
   const wide = desk.clientWidth;
   if (wide < 40) return;
@@ -591,4 +630,5 @@ new ResizeObserver(() => {
   query.addEventListener("change", () => { render(); watchPixelRatio(); }, { once: true });
 })();
 watch("value", load);
+if (kind === "strips") window.addEventListener("ecg-evidence", mark);
 load();

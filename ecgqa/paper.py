@@ -15,6 +15,7 @@ import numpy as np
 from ecgqa.record import ECG, LEADS
 
 if TYPE_CHECKING:
+    from ecgqa.evidence import Evidence
     from ecgqa.measure import Measurements
 
 MISSING = -32768  # the int16 that says "no sample here"
@@ -62,6 +63,23 @@ def beat_payload(ecg: ECG, measurements: Measurements) -> dict | None:
         "r_index": int(measurements.median_beat_r_index),
         "signal_uv": _int16_base64(beat_mv),
     }
+
+
+def marks(evidence: Evidence, two: bool) -> list[dict]:
+    """What `paper.js` needs to mark an answer's evidence: sheet 0 is this ECG, 1 the comparison.
+
+    two: the answer is about both ECGs, of which the comparison is the first.
+    """
+    return [
+        {
+            "sheet": 1 - mark.ecg if two else 0,
+            "lead": mark.lead,
+            "start_s": mark.start_s,
+            "seconds": mark.seconds,
+            "strength": round(mark.strength, 3),
+        }
+        for mark in evidence.marks
+    ]
 
 
 def script() -> str:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from ecgqa.answer import Answer
+from ecgqa.evidence import Evidence
 from ecgqa.grounding import GroundingResult
 from ecgqa.measure import Measurements
 from ecgqa.quality import assess
 from ecgqa.record import ECG
 
+MOST_LEADS, LEAST_LEAD = 3, 0.04  # that are named under an answer, and the smallest share
 # Label, unit, decimals, value; "change" of an axis is the shorter way round the circle.
 MEASURED: tuple[tuple[str, str, Callable[[Measurements], float | None]], ...] = (
     ("Heart rate", "per min", lambda m: m.rate_bpm),
@@ -54,6 +56,26 @@ def provenance(answer: Answer) -> str:
     )
     sure = "" if answer.declined else f"<b>Confidence {answer.confidence:.0%}</b> · "
     return f'\n\n<span class="provenance">{sure}{facts}</span>'
+
+
+def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
+    """Which leads an answer rests on, and where the strongest stretches lie; "" for none."""
+    if not evidence.leads:
+        return ""
+    two = len(ecg_names) == 2
+    place = (" of the first ECG", " of the second ECG") if two else ("", "")
+    leads = [
+        f"{lead}{place[which]} {share:.0%}"
+        for which, lead, share in evidence.leads[:MOST_LEADS]
+        if share >= LEAST_LEAD
+    ]
+    strongest = sorted(evidence.marks, key=lambda mark: -mark.strength)[:MOST_LEADS]
+    when = [
+        f"{mark.lead}{place[mark.ecg]} {mark.start_s:g} to {mark.start_s + mark.seconds:g} s"
+        for mark in strongest
+    ]
+    words = f"Rests most on {', '.join(leads)}. Marked on the paper; strongest: {', '.join(when)}."
+    return f'<br><span class="rests">{as_text(words)}</span>'
 
 
 def quality_html(ecgs: Iterable[ECG | None]) -> str:

@@ -22,6 +22,7 @@ from gradio_client.exceptions import AppError
 import app
 from ecgqa import INTENDED_USE, report
 from ecgqa.answer import QuestionError
+from ecgqa.evidence import Evidence, Mark
 from ecgqa.record import ECG, LEADS, EcgFileError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -116,6 +117,12 @@ class FakeAssistant:
                 self.step.clear()
             text = f"{text} {word}".strip()
             yield self._answer(text, ecg, comparison)
+
+    def evidence(self, question, answer, ecg, comparison=None):
+        """Lead II from 1 to 2 s and V1 from 6 s, of the later ECG."""
+        which = int(comparison is not None)
+        marks = (Mark(which, "II", 1.0, 1.0, 1.0), Mark(which, "V1", 6.0, 0.5, 0.5))
+        return Evidence(marks, ((which, "II", 0.7), (which, "V1", 0.3)))
 
     def random_ecg_test(self, question, ecg, comparison=None, others=(), progress=None):
         self._check(question)

@@ -421,6 +421,27 @@ def test_p10_every_answer_names_ecgs_model_decoding_time_and_confidence(page):
     )
 
 
+def test_evidence_is_marked_where_it_lies_until_the_next_ecg(page):
+    ask(page, "Which lead?").wait_for()
+    page.locator("#answers .rests").last.get_by_text("Rests most on II 70").wait_for()
+    page.wait_for_function(
+        "s => JSON.parse(document.querySelector(s).dataset.geometry).marked.length === 3",
+        arg=STRIPS,
+    )
+    marked = geometry(page)["marked"]
+    # 3 x 4: pulse and margins take 15 mm; lead II starts there, on its row and as the rhythm strip.
+    assert [(m["lead"], m["row"], m["x_mm"], m["wide_mm"]) for m in marked] == [
+        ("II", 1, 40, 25), ("II", 3, 40, 25), ("V1", 0, 165, 12.5),
+    ]  # fmt: skip
+    page.locator("#paper button[name=evidence]").click()
+    assert geometry(page)["marked"] == []
+    page.locator("#paper button[name=evidence]").click()
+    assert len(geometry(page)["marked"]) == 3
+    pick(page, "this", "fast 100")
+    page.locator("#paper button[name=evidence]").wait_for(state="hidden")
+    assert geometry(page)["marked"] == []
+
+
 def test_p11_the_intended_use_is_on_the_page(page):
     assert page.locator("#intended-use").inner_text() == INTENDED_USE
 

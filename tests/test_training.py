@@ -375,6 +375,8 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder):
                "--checkpoint", str(out / "checkpoint"), "--llm", str(made / "llm"),
                "--questions", "12")  # fmt: skip
     assert len(re.findall(r"\| (?:yes|no) \|$", text, re.M)) == 14
+    text = run("training.deletion", *evaluate[1:], "--limit", "4", "--out", str(made / "d.json"))
+    assert "× that at random" in text and json.loads((made / "d.json").read_text())[0]["n"] == 4
     asked = questions.read_questions(held)
     assert {i for q in asked for i in q.ecg_id} <= set(range(273, 321)), "only test ECGs"
 
