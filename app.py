@@ -5,10 +5,12 @@ patient's data lives in the `gr.State` of one browser session and in function ar
 """
 
 import argparse
+import base64
 import functools
 import html
 import inspect
 import os
+import re
 import secrets
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from gradio.utils import get_upload_folder
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
 from ecgqa.answer import QuestionError, checked, compares
+from ecgqa.export import Said, measurements_csv, pdf, png
 from ecgqa.formats import supported_suffixes
 from ecgqa.gallery import Gallery
 from ecgqa.language import ModelError
@@ -36,12 +39,14 @@ from ecgqa.measure import Measurements
 from ecgqa.quality import assess
 from ecgqa.record import ECG, EcgFileError
 from ecgqa.report import (
+    answer_html,
     as_text,
     dependence_html,
     evidence_words,
     measurement_html,
     provenance,
     quality_html,
+    sureness,
 )
 
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
@@ -55,6 +60,20 @@ TELL_PAPER = """
 const tell = () => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: props.value}));
 watch("value", tell);
 """
+# Gives a file to the browser: it comes in the page's own data and never lies on the server's disk.
+HAND_OVER = """
+watch("value", () => {
+  if (!props.value) return;
+  const bytes = Uint8Array.from(atob(props.value.base64), (letter) => letter.charCodeAt(0));
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([bytes], {type: props.value.type}));
+  link.download = props.value.name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+});
+"""
+KEEP = (("pdf", "Page as PDF"), ("png", "Page as PNG"), ("csv", "Measurements as CSV"))
+MEDIA = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv"}
 # One question at a time; drawing never waits for it.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
@@ -310,13 +329,24 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
             [], html_template="<div></div>", js_on_load=TELL_PAPER, apply_default_css=False,
             elem_id="marks",
         )  # fmt: skip
+        with gr.Row(elem_id="keep"):
+            keep_buttons = {
+                kind: gr.Button(label, size="sm", min_width=120, elem_id=f"keep-{kind}")
+                for kind, label in KEEP
+            }
+        handed = gr.HTML(
+            None, html_template="<div></div>", js_on_load=HAND_OVER, apply_default_css=False,
+            elem_id="handed",
+        )  # fmt: skip
         asked = gr.State("", time_to_live=KEPT_S)
+        kept = gr.State([], time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
         _wire_reading(page, gallery, (one, two), states, sheet, quality, table, beats, proof, marks)
         _wire_questions(
             loader, gallery, states, chat, about, question, ask_button, stop_button, examples,
-            asked, test_button, proof, marks,
+            asked, test_button, proof, marks, kept,
         )  # fmt: skip
+        _wire_export(states, kept, keep_buttons, handed)
         clock.tick(
             lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
             outputs=[status, clock],
@@ -484,28 +514,31 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
 
 def _wire_questions(
     loader, gallery, states, chat, about, question, ask_button, stop_button, examples, asked,
-    test_button, proof, marks,
+    test_button, proof, marks, kept,
 ) -> None:  # fmt: skip
     """Events that ask the model."""
 
-    def converse(text, which, this, other, talk):
+    def converse(text, which, this, other, talk, kept):
         ecg, text, talk = present(this), checked(text), list(talk or [])
         other = second_ecg(text, which, other)
         said = [*talk, {"role": "user", "content": as_text(text)}]
         while not loader.wait(0.3):
             waiting = f"*Waiting for the model: {as_text(loader.text)} …*"
-            yield [*said, {"role": "assistant", "content": waiting}], gr.skip(), gr.skip(), []
+            last = {"role": "assistant", "content": waiting}
+            yield [*said, last], gr.skip(), gr.skip(), [], kept
         answer, assistant = None, loader.assistant()
         for answer in assistant.stream_answer(text, ecg, other):
             growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
-            yield [*said, growing], "", text, []
+            yield [*said, growing], "", text, [], kept
         if answer is not None:
-            content = as_text(answer.text) + provenance(answer)
-            yield [*said, {"role": "assistant", "content": content}], "", text, []
+            last = {"role": "assistant", "content": answer_html(answer)}
+            yield [*said, last], "", text, [], kept
             found = assistant.evidence(text, answer, ecg, other)
-            content += evidence_words(found, answer.ecg_names)
-            last = {"role": "assistant", "content": content}
-            yield [*said, last], "", text, paper.marks(found, other is not None)
+            rests_on = evidence_words(found, answer.ecg_names)
+            last = {"role": "assistant", "content": answer_html(answer, rests_on)}
+            facts = " · ".join(filter(None, (sureness(answer), provenance(answer), rests_on)))
+            kept = [*kept, Said(text, answer.text, facts)]
+            yield [*said, last], "", text, paper.marks(found, other is not None), kept
 
     def prove(text, last, which, this, other, progress=gr.Progress()):  # noqa: B008
         ecg, text = present(this), (text or "").strip() or last
@@ -524,8 +557,8 @@ def _wire_questions(
     asking = gr.on(
         [question.submit, ask_button.click],
         in_plain_words(converse),
-        [question, about, *states, chat],
-        [chat, question, asked, marks],
+        [question, about, *states, chat, kept],
+        [chat, question, asked, marks, kept],
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",
@@ -544,6 +577,29 @@ def _wire_questions(
         dataset.click(
             lambda sample: sample[0], dataset, question,
             show_progress="hidden", api_visibility="private", **FREE,
+        )  # fmt: skip
+
+
+def _wire_export(states, kept, buttons, handed) -> None:
+    """Events that hand out the page or its numbers."""
+
+    def export(kind, this, other, said):
+        ecgs = [ecg for ecg in (present(this), other) if ecg is not None]
+        measured = [measure(ecg) for ecg in ecgs]
+        if kind == "csv":
+            content = measurements_csv(ecgs, measured).encode("utf-8-sig")
+        else:
+            content = (pdf if kind == "pdf" else png)(ecgs, measured, said or [])
+        name = re.sub(r"[^\w.-]+", "_", ecgs[0].name)[:60].strip("._") or "ecg"
+        return {
+            "name": f"{name}.{kind}", "type": MEDIA[kind],
+            "base64": base64.b64encode(content).decode("ascii"),
+        }  # fmt: skip
+
+    for kind, button in buttons.items():
+        button.click(
+            in_plain_words(functools.partial(export, kind)), [*states, kept], handed,
+            show_progress="minimal", show_progress_on=button, api_visibility="private", **FREE,
         )  # fmt: skip
 
 

@@ -195,7 +195,7 @@ class EcgAssistant:
         return encoded[0], encoded[1] if comparison is not None else None
 
     def _name(self) -> str:
-        return f"ecgqa encoder + projector + {self.model.language.name}"
+        return f"ecgqa {self.model.version} + {self.model.language.name}"
 
     def _declined(self, blank: Answer, started: float) -> Answer:
         return replace(

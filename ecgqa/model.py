@@ -11,6 +11,7 @@ Of two ECGs there are 6 tokens each. The evidence is what the ECG says to this v
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -76,6 +77,7 @@ class EcgModel(nn.Module):
         self.encoder = encoder
         self.projector = projector
         self.language = language
+        self.version = "untrained"  # of the weights: the first digits of their SHA-256
         self._option_states: dict[str, torch.Tensor] = {}
 
     # Building, saving, loading -------------------------------------------------------------------
@@ -168,7 +170,10 @@ class EcgModel(nn.Module):
             raise ModelError(
                 f"The checkpoint in {folder} does not fit {language.name}, or is damaged."
             ) from error
-        return cls(config, encoder, projector, language).eval()
+        model = cls(config, encoder, projector, language).eval()
+        digest = hashlib.sha256((folder / "projector.safetensors").read_bytes())
+        model.version = digest.hexdigest()[:8]
+        return model
 
     # Encoding ------------------------------------------------------------------------------------
 

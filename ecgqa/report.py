@@ -14,7 +14,7 @@ from ecgqa.quality import assess
 from ecgqa.record import ECG
 
 MOST_LEADS, LEAST_LEAD = 3, 0.04  # that are named under an answer, and the smallest share
-# Label, unit, decimals, value; "change" of an axis is the shorter way round the circle.
+# Label, unit, value.
 MEASURED: tuple[tuple[str, str, Callable[[Measurements], float | None]], ...] = (
     ("Heart rate", "per min", lambda m: m.rate_bpm),
     ("RR interval", "ms", lambda m: m.rr_ms),
@@ -46,24 +46,22 @@ def number(value: float | None, signed: bool = False) -> str:
 
 
 def provenance(answer: Answer) -> str:
-    """Which ECGs, which model, how decoded, how long: under every answer."""
+    """Which ECGs, which model and version, how decoded, how long: goes under every answer."""
     order = ("first ECG: ", "second ECG: ") if len(answer.ecg_names) == 2 else ("",)
-    ecgs = " · ".join(
-        place + as_text(name) for place, name in zip(order, answer.ecg_names, strict=True)
-    )
-    facts = (
-        f"{ecgs} · {as_text(answer.model)} · {as_text(answer.decoding)} · {answer.seconds:.1f} s"
-    )
-    sure = "" if answer.declined else f"<b>Confidence {answer.confidence:.0%}</b> · "
-    return f'\n\n<span class="provenance">{sure}{facts}</span>'
+    ecgs = " · ".join(place + name for place, name in zip(order, answer.ecg_names, strict=True))
+    return f"{ecgs} · {answer.model} · {answer.decoding} · {answer.seconds:.1f} s"
+
+
+def sureness(answer: Answer) -> str:
+    """The confidence of an answer that was not declined."""
+    return "" if answer.declined else f"Confidence {answer.confidence:.0%}"
 
 
 def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
     """Which leads an answer rests on, and where the strongest stretches lie; "" for none."""
     if not evidence.leads:
         return ""
-    two = len(ecg_names) == 2
-    place = (" of the first ECG", " of the second ECG") if two else ("", "")
+    place = (" of the first ECG", " of the second ECG") if len(ecg_names) == 2 else ("", "")
     leads = [
         f"{lead}{place[which]} {share:.0%}"
         for which, lead, share in evidence.leads[:MOST_LEADS]
@@ -74,8 +72,15 @@ def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
         f"{mark.lead}{place[mark.ecg]} {mark.start_s:g} to {mark.start_s + mark.seconds:g} s"
         for mark in strongest
     ]
-    words = f"Rests most on {', '.join(leads)}. Marked on the paper; strongest: {', '.join(when)}."
-    return f'<br><span class="rests">{as_text(words)}</span>'
+    return f"Rests most on {', '.join(leads)}. Marked on the paper; strongest: {', '.join(when)}."
+
+
+def answer_html(answer: Answer, rests_on: str = "") -> str:
+    """An answer for the conversation, Markdown in which all text is escaped."""
+    sure = sureness(answer)
+    facts = (f"<b>{as_text(sure)}</b> · " if sure else "") + as_text(provenance(answer))
+    rests = f'<br><span class="rests">{as_text(rests_on)}</span>' if rests_on else ""
+    return f'{as_text(answer.text)}\n\n<span class="provenance">{facts}</span>{rests}'
 
 
 def quality_html(ecgs: Iterable[ECG | None]) -> str:
@@ -113,14 +118,20 @@ def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str,
     )
 
 
+def change_since(now: float | None, then: float | None, unit: str) -> int | None:
+    """Now minus then, of the numbers as they are printed; of an axis the shorter way round."""
+    if now is None or then is None:
+        return None
+    change = round(now) - round(then)
+    return (change + 180) % 360 - 180 if unit == "°" else change
+
+
 def measurement_html(this: Measurements | None, other: Measurements | None) -> str:
     """This ECG, the comparison and the change since then, side by side."""
     rows = []
     for label, unit, value_of in MEASURED:
         now, then = (None if m is None else value_of(m) for m in (this, other))
-        change = None if now is None or then is None else round(now) - round(then)
-        if change is not None and unit == "°":
-            change = (change + 180) % 360 - 180
+        change = change_since(now, then, unit)
         rows.append((f"{label} ({unit})", number(now), number(then), number(change, signed=True)))
     return table_html(
         ("Measurement", "This ECG", "Comparison", "Change since"),

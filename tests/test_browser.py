@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from pypdf import PdfReader
 from test_app import (
     EVIL_NAME,
     FakeAssistant,
@@ -440,6 +441,22 @@ def test_evidence_is_marked_where_it_lies_until_the_next_ecg(page):
     pick(page, "this", "fast 100")
     page.locator("#paper button[name=evidence]").wait_for(state="hidden")
     assert geometry(page)["marked"] == []
+
+
+def test_page_and_numbers_can_be_kept(page, tmp_path):
+    ask(page, "Is it kept?").wait_for()
+    page.locator("#answers .rests").last.wait_for()
+    begins = {"pdf": b"%PDF-", "png": b"\x89PNG", "csv": b"\xef\xbb\xbfmeasurement"}
+    for kind, first in begins.items():
+        with page.expect_download() as waiting:
+            page.click(f"#keep-{kind}")
+        file = tmp_path / waiting.value.suggested_filename
+        waiting.value.save_as(file)
+        assert file.name == f"steady_75.{kind}"
+        assert file.read_bytes().startswith(first)
+    text = " ".join(PdfReader(tmp_path / "steady_75.pdf").pages[0].extract_text().split())
+    assert INTENDED_USE in text and "Is it kept?" in text and "Rests most on II" in text
+    assert "Heart rate,per min,75.0" in (tmp_path / "steady_75.csv").read_text("utf-8-sig")
 
 
 def test_p11_the_intended_use_is_on_the_page(page):
