@@ -31,6 +31,7 @@ from gradio.utils import get_upload_folder
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
 from ecgqa.answer import QuestionError, checked, compares
+from ecgqa.criteria import checks
 from ecgqa.export import Said, measurements_csv, pdf, png
 from ecgqa.formats import supported_suffixes
 from ecgqa.gallery import Gallery
@@ -535,8 +536,12 @@ def _wire_questions(
             yield [*said, last], "", text, [], kept
             found = assistant.evidence(text, answer, ecg, other)
             rests_on = evidence_words(found, answer.ecg_names)
-            last = {"role": "assistant", "content": answer_html(answer, rests_on)}
-            facts = " · ".join(filter(None, (sureness(answer), provenance(answer), rests_on)))
+            numbers = checks(found.findings, measure(ecg)) if found.findings else []
+            last = {"role": "assistant", "content": answer_html(answer, rests_on, numbers)}
+            said_so = [f"Measured: {one.words}" for one in numbers]
+            facts = " · ".join(
+                filter(None, (*said_so, sureness(answer), provenance(answer), rests_on))
+            )
             kept = [*kept, Said(text, answer.text, facts)]
             yield [*said, last], "", text, paper.marks(found, other is not None), kept
 

@@ -9,7 +9,7 @@ that removing what weighs most moves the answer more than removing as much at ra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,10 +42,14 @@ class Mark:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer rests on: stretches to mark, and (ECG, lead, share of all) in order."""
+    """What an answer rests on: stretches to mark, and (ECG, lead, share of all) in order.
+
+    findings: (name, whether the answer affirms it) of an answer about one ECG.
+    """
 
     marks: tuple[Mark, ...] = ()
     leads: tuple[tuple[int, str, float], ...] = ()
+    findings: tuple[tuple[str, bool], ...] = ()
 
 
 def cell_weights(
@@ -80,13 +84,16 @@ def evidence(
     """What `answers` to `question` rest on. Of a list, its first option; of "none", nothing."""
     (asked,) = understand(model, [question], comparison is not None)
     said = answers[0] if answers else NONE
+    findings = [(name, said == "yes") for name in asked.names[:1]]
     if is_list(model, asked) and said != NONE:
         (question,) = option_questions(model, asked, [said])
+        findings = [(name, True) for name in answers]
         said = "yes"
     if said not in YES_NO:
         return Evidence()
     signals = [model_input(one) for one in ((ecg,) if comparison is None else (comparison, ecg))]
-    return strongest(cell_weights(model, question, signals, said == "yes"))
+    found = strongest(cell_weights(model, question, signals, said == "yes"))
+    return replace(found, findings=tuple(findings) if comparison is None else ())
 
 
 def strongest(weights: np.ndarray) -> Evidence:

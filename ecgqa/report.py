@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 
 from ecgqa.answer import Answer
+from ecgqa.criteria import Check
 from ecgqa.evidence import Evidence
 from ecgqa.grounding import GroundingResult
 from ecgqa.measure import Measurements
@@ -75,12 +76,21 @@ def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
     return f"Rests most on {', '.join(leads)}. Marked on the paper; strongest: {', '.join(when)}."
 
 
-def answer_html(answer: Answer, rests_on: str = "") -> str:
-    """An answer for the conversation, Markdown in which all text is escaped."""
+def answer_html(answer: Answer, rests_on: str = "", numbers: Sequence[Check] = ()) -> str:
+    """An answer for the conversation, Markdown in which all text is escaped.
+
+    numbers: measurements that bear on it; those that contradict are flagged.
+    """
     sure = sureness(answer)
     facts = (f"<b>{as_text(sure)}</b> · " if sure else "") + as_text(provenance(answer))
     rests = f'<br><span class="rests">{as_text(rests_on)}</span>' if rests_on else ""
-    return f'{as_text(answer.text)}\n\n<span class="provenance">{facts}</span>{rests}'
+    beside = "".join(
+        f'<br><span class="measured-{"fits" if one.agrees else "contradicts"}">'
+        f"{'' if one.agrees else '⚠ '}Measured: {as_text(one.words)}</span>"
+        for one in numbers
+    )
+    text = as_text(answer.text)
+    return f'{text}{beside}\n\n<span class="provenance">{facts}</span>{rests}'
 
 
 def quality_html(ecgs: Iterable[ECG | None]) -> str:

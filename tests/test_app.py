@@ -119,10 +119,11 @@ class FakeAssistant:
             yield self._answer(text, ecg, comparison)
 
     def evidence(self, question, answer, ecg, comparison=None):
-        """Lead II from 1 to 2 s and V1 from 6 s, of the later ECG."""
+        """Lead II from 1 to 2 s and V1 from 6 s, of the later ECG, for a tachycardia."""
         which = int(comparison is not None)
         marks = (Mark(which, "II", 1.0, 1.0, 1.0), Mark(which, "V1", 6.0, 0.5, 0.5))
-        return Evidence(marks, ((which, "II", 0.7), (which, "V1", 0.3)))
+        leads = ((which, "II", 0.7), (which, "V1", 0.3))
+        return Evidence(marks, leads, (("sinus tachycardia", True),))
 
     def random_ecg_test(self, question, ecg, comparison=None, others=(), progress=None):
         self._check(question)

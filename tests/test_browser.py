@@ -443,6 +443,12 @@ def test_evidence_is_marked_where_it_lies_until_the_next_ecg(page):
     assert geometry(page)["marked"] == []
 
 
+def test_a_measured_number_that_contradicts_the_answer_is_flagged(page):
+    ask(page, "A tachycardia?").wait_for()
+    flag = page.locator("#answers .measured-contradicts").last
+    flag.get_by_text("Measured: rate 75 per min does not fit (100 per min and more)").wait_for()
+
+
 def test_page_and_numbers_can_be_kept(page, tmp_path):
     ask(page, "Is it kept?").wait_for()
     page.locator("#answers .rests").last.wait_for()

@@ -1,0 +1,164 @@
+"""Do the measured numbers fit what the language model says? Definitions of findings as numbers.
+
+The limits are those of the AHA/ACCF/HRS recommendations for the standardization and interpretation
+of the electrocardiogram, 2009: part III, conduction (doi 10.1161/CIRCULATIONAHA.108.191095), part
+IV, QT (10.1161/CIRCULATIONAHA.108.191096), part V, chamber hypertrophy with Sokolow and Lyon's sum
+(10.1161/CIRCULATIONAHA.108.191097); rates of sinus rhythms and the PR limit as in every textbook.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgqa.measure import Measurements
+from ecgqa.record import LEADS
+
+Value = Callable[[Measurements], float | None]
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """A number that a finding must have.
+
+    low, high: where it lies when the finding is there. slack: the measurement's own uncertainty;
+    within it nothing is said to contradict. defining: the number alone makes the finding, so that
+    it also speaks against a "no".
+    """
+
+    label: str
+    unit: str
+    value: Value
+    low: float
+    high: float
+    slack: float
+    defining: bool = False
+
+    def limits(self) -> str:
+        """The criterion in words."""
+        low, high = (f"{limit:g}".replace("-", "−") for limit in (self.low, self.high))
+        if math.isinf(self.high):
+            return f"{low} {self.unit} and more"
+        if math.isinf(self.low):
+            return f"{high} {self.unit} and less"
+        return f"{low} to {high} {self.unit}"
+
+
+@dataclass(frozen=True)
+class Check:
+    """A measured number beside an answer, in words, and whether the two agree."""
+
+    words: str
+    agrees: bool
+
+
+def sokolow_lyon_mv(m: Measurements) -> float | None:
+    """S in V1 plus the taller R of V5 and V6, on the median beat (Sokolow and Lyon 1949)."""
+    s, r = _peak_mv(m, "V1", -1), [_peak_mv(m, lead, 1) for lead in ("V5", "V6")]
+    tall = [value for value in r if value is not None]
+    return None if s is None or not tall else s + max(tall)
+
+
+def largest_limb_mv(m: Measurements) -> float | None:
+    """The largest QRS of the limb leads from peak to peak, on the median beat."""
+    spans = []
+    for lead in LEADS[:6]:
+        up, down = _peak_mv(m, lead, 1), _peak_mv(m, lead, -1)
+        if up is not None and down is not None:
+            spans.append(up + down)
+    return max(spans, default=None)
+
+
+def _peak_mv(m: Measurements, lead: str, sign: int) -> float | None:
+    """Height of the largest deflection of this sign within 100 ms of R, from the level before."""
+    beat, r, rate = m.median_beat_mv, m.median_beat_r_index, m.median_beat_rate_hz
+    if beat is None or r is None or rate is None:
+        return None
+    around = beat[LEADS.index(lead), max(0, r - round(0.1 * rate)) : r + round(0.1 * rate)]
+    if len(around) == 0 or np.isnan(around).any():
+        return None
+    level = float(np.median(around[: max(1, round(0.03 * rate))]))
+    return max(0.0, float((sign * (around - level)).max()))
+
+
+def _spread(m: Measurements) -> float | None:
+    if m.rr_ms is None or m.rr_spread_ms is None:
+        return None
+    return 100 * m.rr_spread_ms / m.rr_ms
+
+
+INF = math.inf
+_RATE: Value = lambda m: m.rate_bpm  # noqa: E731
+_PR: Value = lambda m: m.pr_ms  # noqa: E731
+_QRS: Value = lambda m: m.qrs_ms  # noqa: E731
+_AXIS: Value = lambda m: m.qrs_axis_deg  # noqa: E731
+_QTC: Value = lambda m: m.qtc_ms.get("Fridericia")  # noqa: E731
+_WIDE = Criterion("QRS", "ms", _QRS, 120, INF, 8)
+_FAST = Criterion("rate", "per min", _RATE, 100, INF, 3)
+_LONG_PR = Criterion("PR", "ms", _PR, 200, INF, 12, defining=True)
+_LVH = Criterion("S V1 + R V5/V6", "mV", sokolow_lyon_mv, 3.5, INF, 0.3)
+
+CRITERIA: dict[str, tuple[Criterion, ...]] = {
+    "complete left bundle branch block": (_WIDE,),
+    "complete right bundle branch block": (_WIDE,),
+    "incomplete right bundle branch block": (Criterion("QRS", "ms", _QRS, 110, 120, 12),),
+    "incomplete left bundle branch block": (Criterion("QRS", "ms", _QRS, 110, 120, 12),),
+    "non-specific intraventricular conduction disturbance (block)": (
+        Criterion("QRS", "ms", _QRS, 110, INF, 8),
+    ),
+    "left anterior fascicular block": (Criterion("QRS axis", "°", _AXIS, -90, -45, 10),),
+    "left posterior fascicular block": (Criterion("QRS axis", "°", _AXIS, 90, 180, 10),),
+    "left axis deviation": (Criterion("QRS axis", "°", _AXIS, -90, -30, 10, defining=True),),
+    "right axis deviation": (Criterion("QRS axis", "°", _AXIS, 90, 180, 10, defining=True),),
+    "normal heart axis": (Criterion("QRS axis", "°", _AXIS, -30, 90, 10, defining=True),),
+    "first degree av block": (_LONG_PR,),
+    "prolonged pr interval": (_LONG_PR,),
+    "pr interval above the normal range": (_LONG_PR,),
+    "qrs duration above the normal range": (
+        Criterion("QRS", "ms", _QRS, 120, INF, 8, defining=True),
+    ),
+    "long qt-interval": (Criterion("QTc, Fridericia", "ms", _QTC, 450, INF, 15, defining=True),),
+    "sinus tachycardia": (_FAST,),
+    "supraventricular tachycardia": (_FAST,),
+    "paroxysmal supraventricular tachycardia": (_FAST,),
+    "sinus bradycardia": (Criterion("rate", "per min", _RATE, -INF, 60, 3),),
+    "sinus rhythm": (Criterion("rate", "per min", _RATE, 50, 110, 5),),
+    "atrial fibrillation": (Criterion("RR spread", "% of RR", _spread, 5, INF, 2),),
+    "left ventricular hypertrophy": (_LVH,),
+    "voltage criteria (qrs) for left ventricular hypertrophy": (_LVH,),
+    "low qrs voltages in the frontal and horizontal leads": (
+        Criterion("largest limb QRS", "mV", largest_limb_mv, -INF, 0.5, 0.1),
+    ),
+    "normal ecg": (
+        Criterion("QRS", "ms", _QRS, -INF, 120, 8),
+        Criterion("PR", "ms", _PR, 120, 200, 15),
+        Criterion("QTc, Fridericia", "ms", _QTC, 340, 460, 15),
+    ),
+}
+
+
+def checks(said: Iterable[tuple[str, bool]], m: Measurements) -> list[Check]:
+    """What the numbers say to findings that were affirmed (True) or denied (False).
+
+    A number that could not be measured, or that cannot decide, is left out.
+    """
+    out = []
+    for finding, there in said:
+        for criterion in CRITERIA.get(finding, ()):
+            value = criterion.value(m)
+            if value is None or not (there or criterion.defining):
+                continue
+            slack = criterion.slack if there else -criterion.slack
+            inside = criterion.low - slack <= value <= criterion.high + slack
+            digits = 2 if criterion.unit == "mV" else 0
+            number = f"{value:.{digits}f}".replace("-", "−")
+            agrees = inside == there
+            what = "fits" if agrees else "does not fit"
+            want = criterion.limits() if there else f"{finding}: {criterion.limits()}"
+            out.append(
+                Check(f"{criterion.label} {number} {criterion.unit} {what} ({want})", agrees)
+            )
+    return out

@@ -1,0 +1,77 @@
+"""Measured numbers beside what the language model says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from ecgqa import measure
+from ecgqa.criteria import CRITERIA, checks, largest_limb_mv, sokolow_lyon_mv
+from ecgqa.measure import Measurements
+from ecgqa.record import ECG
+from ecgqa.simulate import simulate
+from training.ptbxl import concept_names
+from training.questions import statement_names
+
+NUMBERS = Measurements(
+    rate_bpm=72, rr_ms=833, rr_spread_ms=20, pr_ms=160, qrs_ms=86, qt_ms=390,
+    qtc_ms={"Fridericia": 410}, qrs_axis_deg=40,
+)  # fmt: skip
+LBBB = "complete left bundle branch block"
+
+
+def test_every_criterion_is_of_a_finding_that_the_model_knows():
+    known = {*statement_names(), *concept_names()}
+    known |= {f"{f} above the normal range" for f in ("pr interval", "qrs duration")}
+    assert set(CRITERIA) - known == set()
+
+
+def test_a_narrow_qrs_contradicts_a_bundle_branch_block():
+    (check,) = checks([(LBBB, True)], NUMBERS)
+    assert not check.agrees and check.words == "QRS 86 ms does not fit (120 ms and more)"
+    (check,) = checks([(LBBB, True)], replace(NUMBERS, qrs_ms=150))
+    assert check.agrees and check.words == "QRS 150 ms fits (120 ms and more)"
+
+
+def test_a_wide_qrs_does_not_contradict_a_no_but_a_long_pr_does():
+    assert checks([(LBBB, False)], replace(NUMBERS, qrs_ms=150)) == [], "there are other blocks"
+    (check,) = checks([("prolonged pr interval", False)], replace(NUMBERS, pr_ms=240))
+    assert not check.agrees
+    (check,) = checks([("prolonged pr interval", False)], NUMBERS)
+    assert check.agrees
+
+
+@pytest.mark.parametrize("pr_ms", [195, 200, 205])
+def test_within_the_uncertainty_nothing_contradicts(pr_ms):
+    for said in (True, False):
+        (check,) = checks([("prolonged pr interval", said)], replace(NUMBERS, pr_ms=pr_ms))
+        assert check.agrees
+
+
+def test_what_is_not_measured_says_nothing():
+    said = [(finding, there) for finding in CRITERIA for there in (True, False)]
+    assert checks(said, Measurements()) == []
+    assert checks([("atrial flutter", True), ("?", False)], NUMBERS) == []
+
+
+def test_voltages_of_a_beat_of_known_shape():
+    t = np.arange(5000) / 500
+    signal = np.zeros((12, 5000), np.float32)
+    for peak in np.arange(0.5, 10, 0.8):
+        spike = np.exp(-(((t - peak) / 0.02) ** 2))
+        for lead, mv in ((0, 0.3), (1, 0.4), (6, -2.0), (10, 1.8), (11, 1.6)):
+            signal[lead] += mv * spike
+    measured = measure(ECG(signal, 500.0, "known"))
+    assert sokolow_lyon_mv(measured) == pytest.approx(3.8, abs=0.1)
+    assert largest_limb_mv(measured) == pytest.approx(0.4, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "finding",
+    [LBBB, "sinus tachycardia", "first degree av block", "left anterior fascicular block"],
+)
+def test_simulated_findings_meet_their_own_criteria(finding):
+    found = checks([(finding, True)], measure(simulate(finding, seed=3).ecg))
+    assert found and all(check.agrees for check in found), found
