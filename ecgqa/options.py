@@ -36,8 +36,9 @@ OF_FEATURE = {  # what becomes of "is normal"
     "kept": "Is the {} normal in both the first and the second ECG?",
     "absent": "Is the {} abnormal in both the first and the second ECG?",
 }
-FEW = 12  # so many options are all put to the language model; of more, the PROPOSED likeliest
-PROPOSED = 6
+# The language model is asked of the likeliest option, of all whose evidence comes near it, and of
+# at least LEAST and at most MOST. Twice as far or half as far answers as many lists rightly.
+NEAR, LEAST, MOST = 0.5, 3, 12
 OF_TWO_ECGS = ("statements", "features")  # kinds that compare; all others are about one ECG
 OF_LEAD = {"form": "forms_of_lead", "noise": "noises_of_lead"}  # the same about one named lead
 LEADS_OF = {"form": "leads_of_form", "noise": "leads_of_noise"}  # where a finding is seen
@@ -148,10 +149,10 @@ def likeliest(
     second: EcgFeatures | None = None,
 ) -> list[int]:
     """Numbers of the yes/no questions about one ECG or pair that the evidence affirms most."""
-    if len(texts) <= FEW:
-        return list(range(len(texts)))
     margins = model.evidence_margin(list(texts), first, second)
-    return sorted(margins.topk(PROPOSED).indices.tolist())
+    order = margins.argsort(descending=True).tolist()[:MOST]
+    near = float(margins.max()) - NEAR
+    return sorted(i for place, i in enumerate(order) if place < LEAST or margins[i] >= near)
 
 
 def is_list(model: EcgModel, asked: Asked) -> bool:

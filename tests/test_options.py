@@ -13,6 +13,9 @@ from ecgqa import EcgAssistant
 from ecgqa.model import ONE_OF_TWO, YES_OR_NO
 from ecgqa.options import (
     FATES,
+    LEAST,
+    MOST,
+    NEAR,
     NONE,
     Asked,
     check,
@@ -101,13 +104,14 @@ def test_proposals_are_the_options_that_the_evidence_affirms_most(model):
     margins = model.evidence_margin(texts, first)
     chosen = likeliest(model, texts, first)
     others = [i for i in range(30) if i not in chosen]
-    assert 1 < len(chosen) < 30 and chosen == sorted(chosen)
+    assert LEAST <= len(chosen) <= MOST and chosen == sorted(chosen)
     assert margins[chosen].min() >= margins[others].max()
+    assert margins[chosen].sort(descending=True).values[LEAST:].min() >= margins.max() - NEAR
     with torch.no_grad():  # the kept states of the texts give what a fresh reading gives
         near = model.evidence([texts[3]], first, None) @ model.directions(["yes", "no"]).T
     near = near.logsumexp(1)[0]
     assert margins[3].item() == pytest.approx((near[0] - near[1]).item(), abs=1e-4)
-    assert likeliest(model, texts[:3], first) == [0, 1, 2], "few options are all asked about"
+    assert likeliest(model, texts[:LEAST], first) == list(range(LEAST)), "a few are all asked"
 
 
 def test_a_list_question_is_answered_from_its_vocabulary(model):

@@ -201,14 +201,14 @@ def margins_of(
     rows: list[Row],
     given: list[tuple[int | str, ...] | None],
 ) -> list[float]:
-    """Log odds of "yes" per row."""
-    out = [0.0] * len(rows)
-    texts = [row.text for row in rows]
-    for part, first, second in batches(encoded, texts, [given[row.k] for row in rows], 48):
-        found = model.yes_margin([texts[i] for i in part], first, second).tolist()
-        for i, margin in zip(part, found, strict=True):
-            out[i] = margin
-    return out
+    """Log odds of "yes" per row; what is asked of the same ECGs in the same words is asked once."""
+    asked = list(dict.fromkeys((row.text, given[row.k]) for row in rows))
+    texts = [text for text, _ in asked]
+    found: dict[tuple[str, tuple[int | str, ...] | None], float] = {}
+    for part, first, second in batches(encoded, texts, [ecgs for _, ecgs in asked], 48):
+        margins = model.yes_margin([texts[i] for i in part], first, second).tolist()
+        found.update(zip((asked[i] for i in part), margins, strict=True))
+    return [found[row.text, given[row.k]] for row in rows]
 
 
 def predict(
