@@ -79,20 +79,37 @@ MEDIA = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv"}
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
 
-QUESTIONS_ONE = (
-    "Does this ECG show atrial fibrillation?",
-    "Is there a complete left bundle branch block?",
-    "Does this ECG show an old inferior infarct?",
-    "Are there signs of left ventricular hypertrophy?",
-    "Is the PR interval prolonged?",
-    "Which rhythm does this ECG show?",
-)
-QUESTIONS_TWO = (
-    "Is a complete left bundle branch block new in the second ECG?",
-    "Is atrial fibrillation still present in the second ECG?",
-    "Has atrial fibrillation gone in the second ECG?",
-    "Which findings are new in the second ECG?",
-)
+QUESTIONS = {
+    "Rhythm": (
+        "Does this ECG show atrial fibrillation?",
+        "Which rhythm does this ECG show?",
+        "Are there ventricular extrasystoles?",
+    ),
+    "Conduction": (
+        "Is there a complete left bundle branch block?",
+        "Is there a left anterior fascicular block?",
+        "Is there a first degree AV block?",
+    ),
+    "Infarct and ischaemia": (
+        "Does this ECG show an old inferior infarct?",
+        "Any sign of an anterior infarct?",
+        "In which leads are there inverted T waves?",
+    ),
+    "Hypertrophy": (
+        "Are there signs of left ventricular hypertrophy?",
+        "Is the QRS voltage high?",
+    ),
+    "Intervals and axis": (
+        "Is the PR interval prolonged?",
+        "Which intervals are above the normal range?",
+        "Which direction does the heart axis point in?",
+    ),
+    "Two ECGs": (
+        "Is a complete left bundle branch block new in the second ECG?",
+        "Has atrial fibrillation gone in the second ECG?",
+        "Which findings are new in the second ECG?",
+    ),
+}
 
 
 class ModelLoader:
@@ -431,13 +448,14 @@ def _talk() -> tuple:
 
 
 def _examples() -> list[gr.Dataset]:
-    return [
-        gr.Dataset(
-            components=["textbox"], samples=[[text] for text in texts], label=label,
-            elem_classes="examples", samples_per_page=20,
-        )
-        for label, texts in (("About one ECG", QUESTIONS_ONE), ("About two ECGs", QUESTIONS_TWO))
-    ]  # fmt: skip
+    with gr.Row(elem_id="examples"):
+        return [
+            gr.Dataset(
+                components=["textbox"], samples=[[text] for text in texts], label=theme,
+                elem_classes="examples", samples_per_page=20,
+            )
+            for theme, texts in QUESTIONS.items()
+        ]  # fmt: skip
 
 
 def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, proof, marks) -> None:
@@ -693,8 +711,21 @@ def launch_settings() -> dict:
         "theme": Theme(
             primary_hue="blue", neutral_hue="slate", radius_size="sm", spacing_size="sm",
             font=system, font_mono=("ui-monospace", "DejaVu Sans Mono", "monospace"),
+        ).set(  # the theme's own blue is too light for white letters (WCAG 2 AA: 4.5 to 1)
+            button_primary_background_fill="#1d4ed8", button_primary_background_fill_dark="#1d4ed8",
+            button_primary_background_fill_hover="#1e40af",
+            button_primary_background_fill_hover_dark="#1e40af",
         ),
     }  # fmt: skip
+
+
+def known_users(file: Path) -> list[tuple[str, str]]:
+    """(name, password) of each line NAME:PASSWORD. Raises ValueError, OSError in plain words."""
+    pairs = [line.strip().partition(":") for line in file.read_text("utf-8").splitlines()]
+    users = [(name, password) for name, colon, password in pairs if colon and name and password]
+    if not users or len(users) < sum(any(pair) for pair in pairs):
+        raise ValueError(f"{file} must hold lines of the form NAME:PASSWORD, and at least one")
+    return users
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -707,10 +738,12 @@ def main(argv: list[str] | None = None) -> None:
         "--checkpoint", help="folder of a trained model, instead of the bundled one"
     )
     parser.add_argument("--llm", help="path or hub id of the base language model")
+    parser.add_argument("--auth-file", type=Path, help="let in only the lines NAME:PASSWORD of it")
     args = parser.parse_args(argv)
     try:
         gallery = Gallery(args.gallery)
-    except EcgFileError as error:
+        users = known_users(args.auth_file) if args.auth_file else None
+    except (EcgFileError, ValueError, OSError) as error:
         parser.error(str(error))
 
     def load(progress: Callable) -> EcgAssistant:
@@ -719,7 +752,7 @@ def main(argv: list[str] | None = None) -> None:
     page = build(load, gallery)
     print(f"Accepted files: {', '.join(supported_suffixes())}")
     page.queue(max_size=64).launch(
-        server_name=args.host, server_port=args.port, **launch_settings()
+        server_name=args.host, server_port=args.port, auth=users, **launch_settings()
     )
 
 

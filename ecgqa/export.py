@@ -65,7 +65,7 @@ def measurements_csv(ecgs: Sequence[ECG], measured: Sequence[Measurements]) -> s
     rows = csv.writer(out, lineterminator="\n")
     names = [_safe(ecg.name) for ecg in ecgs]
     rows.writerow(["measurement", "unit", *names, *(["change"] if len(ecgs) == 2 else [])])
-    for label, unit, value_of in MEASURED:
+    for label, unit, value_of, _ in MEASURED:
         values = [value_of(m) for m in measured]
         cells = ["" if v is None else f"{v:.1f}" for v in values]
         if len(values) == 2:
@@ -176,7 +176,7 @@ def _numbers(page: Axes, ecgs: Sequence[ECG], measured: Sequence[Measurements], 
     y += 5.0
     for i, name in enumerate(names):
         _text(page, 72 + 20 * i, y, name, 2.3, ha="right", colour=QUIET)
-    for label, unit, value_of in MEASURED:
+    for label, unit, value_of, _ in MEASURED:
         y += 4.0
         values = [value_of(m) for m in measured]
         cells = [number(value) for value in values]

@@ -8,6 +8,7 @@
 const MISSING = -32768;
 const PULSE = { seconds: 0.2, mv: 1, x_mm: 5 };
 const SHEET_SECONDS = 10;
+const DIFFERENCE_BELOW_MM = 17;
 const FULL_SIZE_PX_PER_MM = 96 / 25.4; // what CSS calls a millimetre
 const FINE_GRID_FROM_PX_PER_MM = 3;
 const COLOUR = {
@@ -28,6 +29,7 @@ const kind = props.value && props.value.kind ? props.value.kind : element.datase
 const view = {
   layout: "3x4", speed: 25, gain: 10, rhythm: "II", cabrera: false, zoom: 1, compare: "auto",
   touch: false, axes: "both", march: false, evidence: true,
+  difference: false, full: false,
 };
 let sheets = [];
 let marks = []; // [{sheet, lead, start_s, seconds, strength 0..1}]: what the last answer rests on
@@ -105,7 +107,23 @@ if (kind === "strips") {
     "Leads and seconds that the last answer rests on", render);
   evidenceToggle.hidden = true;
 }
+let differenceToggle = null;
+if (kind === "beats") {
+  differenceToggle = addToggle("difference", "Difference",
+    "This ECG minus the comparison, drawn below each lead", render);
+  differenceToggle.hidden = true;
+}
 addToggle("march", "March", "Repeat the measured interval along the strip (key M)", drawCalipers);
+if (document.fullscreenEnabled) {
+  const full = addToggle("full", "Full screen", "The paper alone, on the whole screen", () => {
+    if (document.fullscreenElement) document.exitFullscreen();
+    else root.requestFullscreen();
+  });
+  document.addEventListener("fullscreenchange", () => {
+    view.full = document.fullscreenElement === root;
+    full.setAttribute("aria-pressed", String(view.full));
+  });
+}
 const touchToggle = addToggle("touch", "Calipers", "Measure by touch: a drag measures, not scrolls",
   () => sheets.forEach((sheet) => sheet.top.classList.toggle("measuring", view.touch)));
 touchToggle.classList.add("ecg-touch-only");
@@ -294,9 +312,46 @@ function drawTraces(ctx, sheet, plan, k, dpr) {
       const highest_mm = drawStrip(ctx, ecg, strip, k);
       if (highest_mm > plan.pitch_mm && !off.includes(strip.lead)) off.push(strip.lead);
     });
+    if (view.difference && present.length === 2 && present.every(Boolean)) {
+      drawDifference(ctx, sheet.ecgs, strip, k, dpr);
+    }
     drawLabel(ctx, strip, k, dpr, present.some(Boolean), off.includes(strip.lead));
   }
   return off;
+}
+
+// The first beat minus the second, at the times of the first, on a line of its own below both.
+function drawDifference(ctx, [ecg, other], strip, k, dpr) {
+  const [one, two] = [ecg, other].map((each) => samplesOf(each, strip.lead).microvolts);
+  const zero_mm = strip.baseline_mm + DIFFERENCE_BELOW_MM;
+  const xOf = (t) => (strip.x_mm + (t - strip.start_s) * view.speed) * k;
+  ctx.strokeStyle = COLOUR.quiet;
+  ctx.lineWidth = Math.max(1, dpr / 2);
+  ctx.setLineDash([2 * dpr, 2 * dpr]);
+  ctx.beginPath();
+  ctx.moveTo(xOf(strip.start_s), zero_mm * k);
+  ctx.lineTo(xOf(strip.start_s + strip.seconds), zero_mm * k);
+  ctx.stroke();
+  ctx.setLineDash([]);
+  ctx.strokeStyle = COLOUR.warn;
+  ctx.lineWidth = Math.max(dpr, 0.26 * k);
+  ctx.beginPath();
+  let pen = false;
+  for (let i = 0; i < one.length; i += 1) {
+    const t = (i - ecg.r_index) / ecg.rate_hz; // both beats run from their R
+    const place = t * other.rate_hz + other.r_index;
+    const left = Math.floor(place);
+    if (left < 0 || left + 1 >= two.length || [one[i], two[left], two[left + 1]].includes(MISSING)) {
+      pen = false;
+      continue;
+    }
+    const there = two[left] + (place - left) * (two[left + 1] - two[left]);
+    const y = (zero_mm - ((one[i] - there) * view.gain) / 1000) * k;
+    if (pen) ctx.lineTo(xOf(t), y);
+    else ctx.moveTo(xOf(t), y);
+    pen = true;
+  }
+  ctx.stroke();
 }
 
 function drawPulse(ctx, baseline_mm, k) {
@@ -409,6 +464,7 @@ function describe(sheet, plan, pxPerMm, off, marked) {
   sheet.canvas.dataset.geometry = JSON.stringify({
     pxPerMm, speed: view.speed, gain: view.gain, layout: view.layout, off,
     fineGrid: pxPerMm >= FINE_GRID_FROM_PX_PER_MM, marked,
+    difference_mm: view.difference && sheet.ecgs.length === 2 ? DIFFERENCE_BELOW_MM : null,
     pulses: plan.pulses.map((mm) => ({ x: PULSE.x_mm * pxPerMm, y: mm * pxPerMm })),
     strips: plan.strips.map((strip) => ({
       lead: strip.lead, row: strip.row, x: strip.x_mm * pxPerMm, y: strip.baseline_mm * pxPerMm,
@@ -597,6 +653,7 @@ function load() {
   else sheets = ecgs.map((ecg) => makeSheet([ecg]));
   empty.hidden = ecgs.length > 0;
   if (compareField) compareField.hidden = ecgs.length < 2;
+  if (differenceToggle) differenceToggle.hidden = ecgs.length < 2;
   render();
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
 
 from ecgqa.answer import Answer
 from ecgqa.criteria import Check
@@ -15,20 +16,34 @@ from ecgqa.quality import assess
 from ecgqa.record import ECG
 
 MOST_LEADS, LEAST_LEAD = 3, 0.04  # that are named under an answer, and the smallest share
-# Label, unit, value.
-MEASURED: tuple[tuple[str, str, Callable[[Measurements], float | None]], ...] = (
-    ("Heart rate", "per min", lambda m: m.rate_bpm),
-    ("RR interval", "ms", lambda m: m.rr_ms),
-    ("RR spread (SD)", "ms", lambda m: m.rr_spread_ms),
-    ("P duration", "ms", lambda m: m.p_ms),
-    ("PR interval", "ms", lambda m: m.pr_ms),
-    ("QRS duration", "ms", lambda m: m.qrs_ms),
-    ("QT interval", "ms", lambda m: m.qt_ms),
-    ("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett")),
-    ("QTc, Fridericia", "ms", lambda m: m.qtc_ms.get("Fridericia")),
-    ("P axis", "°", lambda m: m.p_axis_deg),
-    ("QRS axis", "°", lambda m: m.qrs_axis_deg),
-    ("T axis", "°", lambda m: m.t_axis_deg),
+
+
+class Row(NamedTuple):
+    """A line of the table of measurements.
+
+    repeats_within: 95 % of the differences between two halves of one recording are smaller (250
+    ECGs of PTB-XL, `tests/bench_repeat.py`); a smaller change says nothing.
+    """
+
+    label: str
+    unit: str
+    value: Callable[[Measurements], float | None]
+    repeats_within: int
+
+
+MEASURED = (
+    Row("Heart rate", "per min", lambda m: m.rate_bpm, 10),
+    Row("RR interval", "ms", lambda m: m.rr_ms, 103),
+    Row("RR spread (SD)", "ms", lambda m: m.rr_spread_ms, 124),
+    Row("P duration", "ms", lambda m: m.p_ms, 33),
+    Row("PR interval", "ms", lambda m: m.pr_ms, 20),
+    Row("QRS duration", "ms", lambda m: m.qrs_ms, 12),
+    Row("QT interval", "ms", lambda m: m.qt_ms, 23),
+    Row("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett"), 30),
+    Row("QTc, Fridericia", "ms", lambda m: m.qtc_ms.get("Fridericia"), 23),
+    Row("P axis", "°", lambda m: m.p_axis_deg, 25),
+    Row("QRS axis", "°", lambda m: m.qrs_axis_deg, 9),
+    Row("T axis", "°", lambda m: m.t_axis_deg, 22),
 )
 
 
@@ -123,7 +138,8 @@ def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str,
     cells = lambda row, tag: "".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in row)  # noqa: E731
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
     return (
-        f'<div class="table-box"><table class="numbers {kind}"><caption>{html.escape(caption)}'
+        f'<div class="table-box" tabindex="0" role="region" aria-label="{html.escape(caption)}">'
+        f'<table class="numbers {kind}"><caption>{html.escape(caption)}'
         f"</caption><thead><tr>{cells(head, 'th')}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
@@ -137,17 +153,29 @@ def change_since(now: float | None, then: float | None, unit: str) -> int | None
 
 
 def measurement_html(this: Measurements | None, other: Measurements | None) -> str:
-    """This ECG, the comparison and the change since then, side by side."""
-    rows = []
-    for label, unit, value_of in MEASURED:
-        now, then = (None if m is None else value_of(m) for m in (this, other))
-        change = change_since(now, then, unit)
-        rows.append((f"{label} ({unit})", number(now), number(then), number(change, signed=True)))
-    return table_html(
+    """This ECG, the comparison and the change since then, side by side, and what changed."""
+    rows, changed = [], []
+    for row in MEASURED:
+        now, then = (None if m is None else row.value(m) for m in (this, other))
+        change = change_since(now, then, row.unit)
+        cell = number(change, signed=True)
+        if change is not None and abs(change) > row.repeats_within:
+            cell = f"{'▲' if change > 0 else '▼'} {cell}"
+            changed.append(f"{row.label} {number(change, signed=True)} {row.unit}")
+        rows.append((f"{row.label} ({row.unit})", number(now), number(then), cell))
+    table = table_html(
         ("Measurement", "This ECG", "Comparison", "Change since"),
         rows,
         "Measurements (algorithm, not the language model)",
         "measured",
+    )
+    if this is None or other is None:
+        return table
+    words = ", ".join(changed) or "nothing"
+    return (
+        f'{table}<p class="changes" role="status"><b>Changed, by the algorithm:</b> '
+        f"{html.escape(words)}. ▲ ▼ mark changes larger than those between two halves of one "
+        "recording (95 %).</p>"
     )
 
 

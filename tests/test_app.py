@@ -368,7 +368,10 @@ def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknow
     assert "algorithm, not the language model" in table
     assert "<td>Heart rate (per min)</td><td>82</td><td>75</td><td>+7</td>" in table
     assert "<td>QRS duration (ms)</td><td>90</td><td>–</td><td>–</td>" in table
-    assert "<td>QRS axis (°)</td><td>−170</td><td>170</td><td>+20</td>" in table
+    assert "<td>QRS axis (°)</td><td>−170</td><td>170</td><td>▲ +20</td>" in table
+    assert "<b>Changed, by the algorithm:</b> QRS axis +20 °. ▲ ▼" in table, "a rate of +7 repeats"
+    assert "nothing." in report.measurement_html(first, first)
+    assert "Changed" not in report.measurement_html(first, None)
 
 
 def test_known_errors_keep_their_words_and_markup_in_them_is_escaped():
@@ -471,3 +474,13 @@ def test_the_trained_model_answers_end_to_end_and_looks_nothing_up(tmp_path, pai
         )
         assert len(result["rows"]) >= 6 and result["verdict"]
     assert attempts.read_text() == "", "the package index is asked by a process of its own"
+
+
+def test_an_auth_file_is_read_line_by_line(tmp_path):
+    file = tmp_path / "users"
+    file.write_text("anna:one:two\nbert:three\n\n")
+    assert app.known_users(file) == [("anna", "one:two"), ("bert", "three")]
+    for bad in ("", "anna\n", "anna:\n", ":x\n", "anna:one\nbert\n"):
+        file.write_text(bad)
+        with pytest.raises(ValueError, match="NAME:PASSWORD"):
+            app.known_users(file)

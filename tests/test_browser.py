@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from pypdf import PdfReader
 from test_app import (
     EVIL_NAME,
@@ -46,7 +47,7 @@ def url():
 
 
 @contextlib.contextmanager
-def visit(browser, url, width=1280, ratio=1, **settings):
+def visit(browser, url, width=1280, ratio=1, query="", **settings):
     """A page that may talk to this machine only; any other request or console error fails."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, device_scale_factor=ratio, **settings
@@ -66,7 +67,7 @@ def visit(browser, url, width=1280, ratio=1, **settings):
     page.route("**/*", guard)
     page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(url)
+    page.goto(url + query)
     page.wait_for_selector(f"{STRIPS}[data-geometry]")
     try:
         yield page
@@ -570,6 +571,55 @@ def test_two_sessions_never_see_each_others_ecg(browser, url, tmp_path):
         assert "steady 75" in ask(theirs, "Whose is it?").inner_text()
         assert "mine_only" in ask(mine, "Whose is it?").inner_text()
         assert "mine_only" not in theirs.content()
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1280, "light"), (1280, "dark"), (390, "light")])
+def test_nothing_stands_in_the_way_of_assistive_technology(browser, url, width, theme):
+    """axe-core, WCAG 2 A and AA and best practices: no violation, every part of the page open."""
+    with visit(browser, url, width=width, query=f"?__theme={theme}") as page:
+        pick(page, "other", "fast 100")
+        ask(page, "Is it read aloud?").wait_for()
+        page.locator("#answers .rests").last.wait_for()
+        page.click("#depends")
+        page.locator("#proof .verdict").wait_for()
+        page.locator("#median button").first.click()
+        page.locator(f"{BEATS}[data-geometry]").wait_for()
+        found = Axe().run(page).response["violations"]
+        assert [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found] == []
+
+
+def test_full_screen_shows_the_paper_alone(page):
+    page.locator("#paper button[name=full]").click()
+    page.wait_for_function("document.fullscreenElement?.classList.contains('ecg-paper')")
+    page.locator("#paper button[name=full]").click()
+    page.wait_for_function("document.fullscreenElement === null")
+
+
+def test_p6_the_difference_trace_is_zero_for_the_same_ecg(page):
+    """Drawn on its own line 17 mm below the beats; of one recording with itself it is that line."""
+    pick(page, "other", "steady 75")
+    if not page.locator(BEATS).is_visible():
+        page.locator("#median button").first.click()
+    page.locator("#beats button[name=difference]").click()
+    drawn = geometry(page, BEATS)
+    assert drawn["difference_mm"] == 17
+    strip = drawn["strips"][0]
+    reddest = page.locator(BEATS).evaluate(
+        """(canvas, [x, y, wide, high]) => {
+            const ratio = window.devicePixelRatio, ctx = canvas.getContext("2d");
+            const data = ctx.getImageData(x * ratio, y * ratio, wide * ratio, high * ratio).data;
+            const rows = [];
+            for (let i = 0; i < data.length; i += 4)
+              if (data[i] - data[i + 2] > 90 && data[i + 1] < 110)
+                rows.push(Math.floor(i / 4 / Math.round(wide * ratio)) / ratio);
+            return rows;
+        }""",
+        [strip["x"], strip["y"] + 10 * drawn["pxPerMm"], 10 * drawn["pxPerMm"],
+         14 * drawn["pxPerMm"]],
+    )  # fmt: skip
+    assert reddest, "the difference is drawn"
+    assert max(abs(y - 7 * drawn["pxPerMm"]) for y in reddest) < 0.8 * drawn["pxPerMm"]
+    page.locator("#beats button[name=difference]").click()
 
 
 def test_a_phone_scrolls_the_paper_and_not_the_page(browser, url):
