@@ -15,12 +15,12 @@ import time
 import urllib.request
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
-sys.path.insert(0, str(ROOT / "tests"))
-
 import numpy as np
 from playwright.sync_api import Page, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
 from test_browser import BROWSER, STRIPS
 
 from ecgqa.gallery import Gallery
@@ -59,7 +59,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=7998)
     args = parser.parse_args()
     names, url = list(Gallery().names()), f"http://127.0.0.1:{args.port}/"
-    server = subprocess.Popen([sys.executable, "app.py", "--port", str(args.port)], cwd=ROOT)
+    server = subprocess.Popen(
+        [sys.executable, "app.py", "--port", str(args.port)],
+        cwd=Path(__file__).resolve().parent.parent,
+    )
     try:
         while True:
             try:
