@@ -25,6 +25,7 @@ from test_browser import BROWSER, STRIPS
 
 from ecgqa.gallery import Gallery
 
+ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = (
     "Does this ECG show atrial fibrillation?",
     "Is there a complete left bundle branch block?",
@@ -61,7 +62,7 @@ def main() -> None:
     names, url = list(Gallery().names()), f"http://127.0.0.1:{args.port}/"
     server = subprocess.Popen(
         [sys.executable, "app.py", "--port", str(args.port)],
-        cwd=Path(__file__).resolve().parent.parent,
+        cwd=ROOT,
     )
     try:
         while True:
