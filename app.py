@@ -489,7 +489,7 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
     def measure_both(this, other):
         found = [measure(ecg) if ecg else None for ecg in (this, other)]
         drawn = [
-            paper.beat_payload(ecg, m)
+            paper.beat_payload(ecg, m, None if ecg is this else found[0])
             for ecg, m in zip((this, other), found, strict=True)
             if ecg and m
         ]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ecgqa.evidence import Evidence
     from ecgqa.measure import Measurements
 
+LIKE = 0.9  # correlation from which two beats are the same shape
 MISSING = -32768  # the int16 that says "no sample here"
 LARGEST_UV = 32767  # +-32.8 mV: three hundred millimetres of paper, far beyond any rail
 MOST_SAMPLES = 120_000  # per lead: four minutes at 500 Hz, 4 MB on the way to the browser
@@ -46,9 +47,12 @@ def payload(ecg: ECG) -> dict:
     }
 
 
-def beat_payload(ecg: ECG, measurements: Measurements) -> dict | None:
+def beat_payload(
+    ecg: ECG, measurements: Measurements, onto: Measurements | None = None
+) -> dict | None:
     """The median beat of a recording for the overlay; None where no beat could be averaged.
 
+    onto: the measurements of the recording that this one is laid over.
     Returns a dict: name, rate_hz, leads, samples, r_index (sample of the R peak, on which
     `paper.js` aligns two recordings) and signal_uv as in `payload`, [12, m].
     """
@@ -60,9 +64,38 @@ def beat_payload(ecg: ECG, measurements: Measurements) -> dict | None:
         "rate_hz": measurements.median_beat_rate_hz or ecg.rate_hz,
         "samples": int(beat_mv.shape[1]),
         "leads": list(LEADS),
-        "r_index": int(measurements.median_beat_r_index),
+        "r_index": int(measurements.median_beat_r_index) + (lag(onto, measurements) if onto else 0),
         "signal_uv": _int16_base64(beat_mv),
     }
+
+
+def lag(one: Measurements, other: Measurements) -> int:
+    """By how many samples the R of `other` must be moved so that both median beats lie together.
+
+    R is found in each recording for itself and may fall on another peak of the same QRS; where two
+    beats look alike (correlation of all leads, within 30 ms) the best fit says where it is.
+    """
+    beats, at = [], []
+    for m in (one, other):
+        if m.median_beat_mv is None or m.median_beat_r_index is None:
+            return 0
+        beats.append(np.nan_to_num(m.median_beat_mv))
+        at.append(m.median_beat_r_index)
+    rate = one.median_beat_rate_hz
+    if rate is None or rate != other.median_beat_rate_hz:
+        return 0
+    half, most = round(0.1 * rate), round(0.03 * rate)
+    still = beats[0][:, at[0] - half : at[0] + half]
+    best, moved = LIKE, 0
+    for shift in sorted(range(-most, most + 1), key=abs):
+        there = beats[1][:, at[1] + shift - half : at[1] + shift + half]
+        if min(at[0], at[1] + shift) < half or there.shape != still.shape:
+            continue
+        sizes = np.sqrt((still**2).sum() * (there**2).sum())
+        fit = float((still * there).sum() / sizes) if sizes else 0.0
+        if fit > best:
+            best, moved = fit, shift
+    return moved
 
 
 def marks(evidence: Evidence, two: bool) -> list[dict]:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgqa import paper
+from ecgqa import measure, paper, read_ecg
 from ecgqa.measure import Measurements
+from ecgqa.paper import lag
 from ecgqa.record import ECG, LEADS
+from ecgqa.simulate import simulate
 
 
 def microvolts(payload: dict) -> np.ndarray:
@@ -85,3 +88,34 @@ def test_the_script_never_writes_html():
     assert "fillText" in script
     for way_in in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write"):
         assert way_in not in script
+
+
+@given(shift=st.integers(-14, 14), seed=st.integers(0, 20))
+@settings(max_examples=20, deadline=None)
+def test_two_beats_of_one_shape_lie_together_wherever_r_was_found(shift, seed):
+    first = measure(simulate("normal", seed=seed).ecg)
+    beat, r = first.median_beat_mv, first.median_beat_r_index
+    noisy = beat + np.random.default_rng(seed).normal(0, 0.02, beat.shape)
+    second = replace(first, median_beat_mv=noisy.astype(np.float32), median_beat_r_index=r + shift)
+    assert abs(lag(first, second) + shift) <= 1, "samples of 2 ms"
+
+
+def test_beats_of_another_shape_stay_on_their_r():
+    normal, blocked = (
+        measure(simulate(name, seed=1).ecg)
+        for name in ("normal", "complete left bundle branch block")
+    )
+    assert lag(normal, blocked) == 0
+    assert lag(normal, Measurements()) == 0
+
+
+@pytest.mark.parametrize("pair", [(1150, 1185), (2510, 2513), (7749, 7755), (961, 973)])
+def test_serial_tracings_of_one_patient_are_overlaid_within_4_ms(ecg_data, pair):
+    """Where the beats of both look alike, moving the second by another 4 ms fits no better."""
+    found = []
+    for number in pair:
+        at = ecg_data / f"ptbxl/records100/{number // 1000 * 1000:05d}/{number:05d}_lr"
+        found.append(measure(read_ecg([at.with_suffix(".hea"), at.with_suffix(".dat")])))
+    one, other = found
+    moved = replace(other, median_beat_r_index=other.median_beat_r_index + lag(one, other))
+    assert abs(lag(one, moved)) <= 2, "samples of 2 ms"
