@@ -491,6 +491,23 @@ def test_an_uploaded_pair_is_drawn_measured_and_answered(page, tmp_path):
     assert "mine" in ask(page, "Is it slow?").inner_text()
 
 
+def test_two_tracings_of_one_patient_are_compared(browser, url, ecg_data):
+    """PTB-XL 961 and 973: both on paper, beats overlaid, what changed in words."""
+    with visit(browser, url, width=1440) as page:
+        for slot, number in (("this", "00973"), ("other", "00961")):
+            record = ecg_data / "ptbxl/records100/00000" / f"{number}_lr"
+            files = [record.with_suffix(".hea"), record.with_suffix(".dat")]
+            page.set_input_files(f"#{slot}-upload input[type=file]", files)
+            page.locator("#quality b").nth(int(slot == "other")).get_by_text(number).wait_for()
+        page.locator(".changes").get_by_text("Changed, by the algorithm").wait_for()
+        first, second = (page.locator(STRIPS).nth(i).bounding_box() for i in (0, 1))
+        assert first["y"] == second["y"] and second["x"] > first["x"] + first["width"] / 2
+        page.locator("#median button").first.click()
+        page.locator(f"{BEATS}[data-geometry]").wait_for()
+        label = page.locator(BEATS).get_attribute("aria-label")
+        assert "00973_lr and 00961_lr" in label
+
+
 def test_the_trained_model_answers_about_two_ecgs_and_is_put_to_the_test(browser, tmp_path):
     """`python app.py` as a user starts it: the real model, the real gallery."""
     question = "Has atrial fibrillation been resolved in the recent tracing?"
