@@ -116,10 +116,6 @@ CRITERIA: dict[str, tuple[Criterion, ...]] = {
     "normal heart axis": (Criterion("QRS axis", "°", _AXIS, -30, 90, 10, defining=True),),
     "first degree av block": (_LONG_PR,),
     "prolonged pr interval": (_LONG_PR,),
-    "pr interval above the normal range": (_LONG_PR,),
-    "qrs duration above the normal range": (
-        Criterion("QRS", "ms", _QRS, 120, INF, 8, defining=True),
-    ),
     "long qt-interval": (Criterion("QTc, Fridericia", "ms", _QTC, 450, INF, 15, defining=True),),
     "sinus tachycardia": (_FAST,),
     "supraventricular tachycardia": (_FAST,),
@@ -140,6 +136,18 @@ CRITERIA: dict[str, tuple[Criterion, ...]] = {
 }
 
 
+# Intervals that a question may ask about by name, with the limits that the model was taught.
+# Whether "yes" means normal depends on the wording: the number is shown and left to the reader.
+INTERVALS = {
+    "rr interval": Criterion("RR", "ms", lambda m: m.rr_ms, 600, 1000, 0),
+    "p duration": Criterion("P", "ms", lambda m: m.p_ms, -INF, 120, 0),
+    "pr interval": Criterion("PR", "ms", _PR, 120, 200, 0),
+    "qrs duration": Criterion("QRS", "ms", _QRS, 60, 120, 0),
+    "qt interval": Criterion("QT", "ms", lambda m: m.qt_ms, 360, 440, 0),
+    "qt corrected": Criterion("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett"), 330, 450, 0),
+}
+
+
 def checks(said: Iterable[tuple[str, bool]], m: Measurements) -> list[Check]:
     """What the numbers say to findings that were affirmed (True) or denied (False).
 
@@ -147,6 +155,10 @@ def checks(said: Iterable[tuple[str, bool]], m: Measurements) -> list[Check]:
     """
     out = []
     for finding, there in said:
+        for name, normal in INTERVALS.items():
+            if finding.startswith(name) and (value := normal.value(m)) is not None:
+                words = f"{normal.label} {value:.0f} ms (normal: {normal.limits()})"
+                out.append(Check(words, True))
         for criterion in CRITERIA.get(finding, ()):
             value = criterion.value(m)
             if value is None or not (there or criterion.defining):

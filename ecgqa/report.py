@@ -77,7 +77,7 @@ def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
     """Which leads an answer rests on, and where the strongest stretches lie; "" for none."""
     if not evidence.leads:
         return ""
-    place = (" of the first ECG", " of the second ECG") if len(ecg_names) == 2 else ("", "")
+    place = (" (first ECG)", " (second ECG)") if len(ecg_names) == 2 else ("", "")
     leads = [
         f"{lead}{place[which]} {share:.0%}"
         for which, lead, share in evidence.leads[:MOST_LEADS]

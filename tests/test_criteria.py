@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from ecgqa import measure
-from ecgqa.criteria import CRITERIA, checks, largest_limb_mv, sokolow_lyon_mv
+from ecgqa.criteria import CRITERIA, INTERVALS, checks, largest_limb_mv, sokolow_lyon_mv
 from ecgqa.measure import Measurements
 from ecgqa.record import ECG
 from ecgqa.simulate import simulate
 from training.ptbxl import concept_names
-from training.questions import statement_names
+from training.questions import RANGES_MS, statement_names
 
 NUMBERS = Measurements(
     rate_bpm=72, rr_ms=833, rr_spread_ms=20, pr_ms=160, qrs_ms=86, qt_ms=390,
@@ -24,7 +24,6 @@ LBBB = "complete left bundle branch block"
 
 def test_every_criterion_is_of_a_finding_that_the_model_knows():
     known = {*statement_names(), *concept_names()}
-    known |= {f"{f} above the normal range" for f in ("pr interval", "qrs duration")}
     assert set(CRITERIA) - known == set()
 
 
@@ -51,9 +50,19 @@ def test_within_the_uncertainty_nothing_contradicts(pr_ms):
 
 
 def test_what_is_not_measured_says_nothing():
-    said = [(finding, there) for finding in CRITERIA for there in (True, False)]
+    said = [(finding, there) for finding in (*CRITERIA, *RANGES_MS) for there in (True, False)]
     assert checks(said, Measurements()) == []
     assert checks([("atrial flutter", True), ("?", False)], NUMBERS) == []
+
+
+def test_an_interval_asked_about_by_name_is_shown_without_a_verdict():
+    assert set(INTERVALS) == set(RANGES_MS)
+    for name, (low, high) in RANGES_MS.items():
+        normal = INTERVALS[name]
+        assert (max(normal.low, 0), normal.high) == (low or 0, high), name
+    for there in (True, False):
+        (check,) = checks([("pr interval within the normal range", there)], NUMBERS)
+        assert check.agrees and check.words == "PR 160 ms (normal: 120 to 200 ms)"
 
 
 def test_voltages_of_a_beat_of_known_shape():
