@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ecgqa import EcgAssistant
+from ecgqa.options import understand
 from ecgqa.simulate import simulate
 
 FINDINGS = (
@@ -61,3 +62,47 @@ def test_the_same_ecg_twice_has_nothing_new_and_nothing_resolved(assistant, ecgs
 def test_a_list_names_the_rhythm(assistant, ecgs):
     rhythm = assistant.ask("Which rhythm does this ECG show?", ecgs["atrial fibrillation"])
     assert rhythm.answers == ("atrial fibrillation",) and rhythm.decoding == "option by option"
+
+
+def test_a_list_names_what_is_new(assistant, ecgs):
+    """Of normal → sick, the finding; of the same ECG twice, nothing."""
+    question = "Which findings are new in the second ECG?"
+    found = [
+        finding in assistant.ask(question, ecgs[finding], comparison=ecgs["normal"]).answers
+        for finding in FINDINGS
+    ]
+    assert sum(found) >= len(FINDINGS) - 1, found
+    same = assistant.ask(question, ecgs["normal"], comparison=ecgs["normal"])
+    assert same.answers == ("none",)
+
+
+@pytest.mark.parametrize(
+    ("question", "two", "kind"),
+    [
+        ("Does this ECG show atrial fibrillation?", False, "yes or no"),
+        ("Which rhythm is it?", False, "rhythm"),
+        ("List all diagnoses, the doubtful ones too.", False, "diagnostic"),
+        ("What does the waveform look like, any changes in form?", False, "form"),
+        ("Which changes in form does lead V2 show?", False, "forms_of_lead"),
+        ("In which leads are there inverted T waves?", False, "leads_of_form"),
+        ("Which artefacts disturb the recording?", False, "noise"),
+        ("In which leads is there baseline drift?", False, "leads_of_noise"),
+        ("Where does the heart axis point?", False, "axis"),
+        ("Which intervals are above the normal range?", False, "features_in_range"),
+        ("Which findings are new in the second ECG?", True, "statements"),
+        ("Which diagnoses have resolved since the previous tracing?", True, "statements"),
+        ("Which intervals became abnormal since the last ECG?", True, "features"),
+        ("Is a left bundle branch block new in the second ECG?", True, "yes or no"),
+    ],
+)
+def test_the_kind_of_answer_is_read_from_the_question(assistant, question, two, kind):
+    assert understand(assistant.model, [question], two)[0].kind == kind
+
+
+def test_a_narrow_question_rests_on_the_lead_it_names(assistant, ecgs):
+    """Evidence of a question about one lead lies more in that lead than in the average one."""
+    question = "Are there inverted T-waves in lead V6?"
+    ecg = ecgs["complete left bundle branch block"]
+    found = assistant.evidence(question, assistant.ask(question, ecg), ecg)
+    share = {lead: part for _, lead, part in found.leads}
+    assert share["V6"] > 1 / 12

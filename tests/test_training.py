@@ -392,11 +392,14 @@ def test_the_arms_are_set_side_by_side(made, encoder_folder):
         shares = config["severities"]
         assert len(shares) == (3 if arm == "adjusted" else 0)
         assert not shares or sum(shares) == pytest.approx(1)
-    text = run("training.ablation", *data_flags(made), "--intervals", str(made / "intervals.csv"),
-               "--llm", str(made / "llm"), "--questions", "12", "--arm", *folders)  # fmt: skip
-    assert "| | n | erm | adjusted |" in text
-    for line in ("right, true", "AUC, shuffled", "T3", "T4 swap: flips", "T5", "T8"):
-        assert f"| {line}" in text
+    for more in ([], ["--alone"]):
+        text = run(
+            "training.ablation", *data_flags(made), "--intervals", str(made / "intervals.csv"),
+            "--llm", str(made / "llm"), "--questions", "12", *more, "--arm", *folders,
+        )  # fmt: skip
+        assert "| | n | erm | adjusted |" in text
+        for line in ("right, true", "AUC, shuffled", "T3", "T4 swap: flips", "T5", "T8"):
+            assert f"| {line}" in text
 
 
 def test_the_encoder_is_evaluated_by_heads_probe_and_prompts(made, encoder_folder):

@@ -258,14 +258,16 @@ def order(asker: Asker, made: list[Draw], seed: int) -> list[Control]:
     ]
 
 
-def held_out(asker: Asker, facts: Facts, rows: np.ndarray, count: int, seed: int) -> list[Control]:
+def held_out(
+    asker: Asker, facts: Facts, rows: np.ndarray, count: int, which: str, seed: int
+) -> list[Control]:
     """Accuracy above always "no" on what the training left out; nothing if it left out nothing."""
     trained = asker.model.config.training.get("questions", {})
     without = {name for name in str(trained.get("without", "")).split(";") if name}
     templates = {int(name) for name in without if name.isdigit()}
     out = []
     for name, ask, about in (("findings", {1}, without), ("templates", templates, ())):
-        made = draws(facts, rows, count, ask, "test", seed, about) if without else []
+        made = draws(facts, rows, count, ask, which, seed, about) if without else []
         if not made:
             continue
         said = asker.says_yes([d.question for d in made])
@@ -311,7 +313,7 @@ def main() -> None:
         *order(asker, turned, args.seed),
         *abstention(asker, one),
         *free_wordings(asker, facts, rows, args.seed),
-        *held_out(asker, facts, rows, args.questions, args.seed),
+        *held_out(asker, facts, rows, args.questions, "test", args.seed),
     ]
     print(table(found))
     if args.readme:
