@@ -386,7 +386,7 @@ def test_p7_measurements_of_both_and_their_change(page):
     pick(page, "other", "fast 100")
     rate = page.locator("table.measured tr", has_text="Heart rate")
     rate.get_by_text("−25").wait_for()
-    assert rate.locator("td").all_inner_texts()[1:] == ["75", "100", "−25"]
+    assert rate.locator("td").all_inner_texts()[1:] == ["75", "100", "▼ −25"]
     caption = page.locator("table.measured caption").inner_text()
     assert caption == "Measurements (algorithm, not the language model)"
 
