@@ -85,12 +85,11 @@ def main() -> None:
     index = {int(e): i for i, e in enumerate(data.ecg_id)}
     model = EcgModel.load(args.checkpoint, args.llm).requires_grad_(False)
     asked = some_questions(args.questions, ("verify",), args.limit)
-    found = np.array(
-        [
-            moves(model, question, np.stack([signals[index[i]] for i in question.ecg_id]), seed)
-            for seed, question in enumerate(asked)
-        ]
-    )
+    found = []
+    for seed, question in enumerate(asked):
+        ecgs = np.stack([signals[index[i]] for i in question.ecg_id]).astype(np.float32)
+        found.append(moves(model, question, ecgs, seed))
+    found = np.array(found)
     lines: list[Control] = [
         measured("evidence removed: change of the answer's log probability, × that at random",
                  found, lambda rows: float(rows[:, 0].mean() / rows[:, 1].mean()), 2, ""),
