@@ -561,7 +561,8 @@ def _wire_questions(
                 filter(None, (*said_so, sureness(answer), provenance(answer), rests_on))
             )
             kept = [*kept, Said(text, answer.text, facts)]
-            yield [*said, last], "", text, paper.marks(found, other is not None), kept
+            ecgs = [ecg] if other is None else [other, ecg]
+            yield [*said, last], "", text, paper.marks(found, ecgs), kept
 
     def prove(text, last, which, this, other, progress=gr.Progress()):  # noqa: B008
         ecg, text = present(this), (text or "").strip() or last

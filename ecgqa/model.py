@@ -275,13 +275,22 @@ class EcgModel(nn.Module):
         back-door adjustment P(yes | do(question), ECG) = Σ_s P(yes | question, ECG, s) P(s).
         """
         if first is None or not self.config.severities:
-            return self._margin(self.language(self.prompt(questions, first, second)))
+            return self._yes_margin(questions, first, second)
         chance = torch.zeros(len(questions), device=first.pooled.device)
         for severity, share in enumerate(self.config.severities):
-            evidence = self.evidence(questions, first, second, severity)
-            prompt = self.prompt(questions, first, second, evidence=evidence)
-            chance = chance + share * self._margin(self.language(prompt)).sigmoid()
+            chance += share * self._yes_margin(questions, first, second, severity).sigmoid()
         return chance.logit(1e-6)
+
+    def _yes_margin(
+        self,
+        questions: list[str],
+        first: EcgFeatures | None,
+        second: EcgFeatures | None,
+        severity: int | None = None,
+    ) -> torch.Tensor:
+        """Log odds of "yes", [b], at a given severity where the model is told one."""
+        evidence = None if first is None else self.evidence(questions, first, second, severity)
+        return self._margin(self.language(self.prompt(questions, first, second, evidence=evidence)))
 
     @torch.no_grad()
     def evidence_margin(

@@ -32,7 +32,7 @@ const view = {
   difference: false, full: false,
 };
 let sheets = [];
-let marks = []; // [{sheet, lead, start_s, seconds, strength 0..1}]: what the last answer rests on
+let marks = []; // [{sheet, sha256, lead, start_s, seconds, strength 0..1}]: what the last answer rests on
 
 // ---------------------------------------------------------------- the page around the paper
 
@@ -271,7 +271,7 @@ function drawMarks(ctx, sheet, plan, k) {
   const drawn = [];
   if (kind !== "strips" || !view.evidence) return drawn;
   for (const mark of marks) {
-    if (mark.sheet !== sheets.indexOf(sheet)) continue;
+    if (mark.sheet !== sheets.indexOf(sheet) || mark.sha256 !== sheet.ecgs[0].sha256) continue;
     for (const strip of plan.strips) {
       if (strip.lead.replace("-", "") !== mark.lead) continue;
       const from_s = Math.max(mark.start_s, strip.start_s);

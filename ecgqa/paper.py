@@ -7,6 +7,7 @@ The payload holds the samples as int16 microvolts in base64, about 160 KB for 12
 from __future__ import annotations
 
 import base64
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,14 +99,16 @@ def lag(one: Measurements, other: Measurements) -> int:
     return moved
 
 
-def marks(evidence: Evidence, two: bool) -> list[dict]:
+def marks(evidence: Evidence, ecgs: Sequence[ECG]) -> list[dict]:
     """What `paper.js` needs to mark an answer's evidence: sheet 0 is this ECG, 1 the comparison.
 
-    two: the answer is about both ECGs, of which the comparison is the first.
+    ecgs: those that the answer is about, the comparison before this ECG. The paper marks only the
+    recording with the same sha256: another one may have been chosen while the model answered.
     """
     return [
         {
-            "sheet": 1 - mark.ecg if two else 0,
+            "sheet": len(ecgs) - 1 - mark.ecg,
+            "sha256": ecgs[mark.ecg].sha256,
             "lead": mark.lead,
             "start_s": mark.start_s,
             "seconds": mark.seconds,

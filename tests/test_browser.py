@@ -444,6 +444,17 @@ def test_evidence_is_marked_where_it_lies_until_the_next_ecg(page):
     assert geometry(page)["marked"] == []
 
 
+def test_evidence_of_another_recording_is_never_drawn(page):
+    """It comes late when another ECG was chosen while the model answered."""
+    tell = """sha256 => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: [
+        {sheet: 0, sha256, lead: "II", start_s: 1, seconds: 1, strength: 1}]}))"""
+    page.evaluate(tell, "f" * 64)
+    assert geometry(page)["marked"] == []
+    page.evaluate(tell, "a" * 64)
+    assert len(geometry(page)["marked"]) == 2, "lead II and the rhythm strip"
+    page.evaluate("window.dispatchEvent(new CustomEvent('ecg-evidence', {detail: []}))")
+
+
 def test_a_measured_number_that_contradicts_the_answer_is_flagged(page):
     ask(page, "A tachycardia?").wait_for()
     flag = page.locator("#answers .measured-contradicts").last

@@ -33,20 +33,17 @@ SHARPNESS = 5.0  # where `training.train` starts it
 class ProjectorAlone(EcgModel):
     """Answers yes or no by what the evidence leans to."""
 
-    @torch.no_grad()
-    def yes_margin(
-        self, questions: list[str], first: EcgFeatures | None, second: EcgFeatures | None = None
+    def _yes_margin(
+        self,
+        questions: list[str],
+        first: EcgFeatures | None,
+        second: EcgFeatures | None,
+        severity: int | None = None,
     ) -> torch.Tensor:
-        """Log odds of "yes", [b], in the scale of stage align."""
+        """Log odds of "yes", [b], in the scale of stage align; 0 without an ECG."""
         if first is None:
             return torch.zeros(len(questions))
-        if not self.config.severities:
-            return SHARPNESS * self.lean(self.evidence(questions, first, second))
-        chance = torch.zeros(len(questions))
-        for severity, share in enumerate(self.config.severities):
-            evidence = self.evidence(questions, first, second, severity)
-            chance = chance + share * (SHARPNESS * self.lean(evidence)).sigmoid()
-        return chance.logit(1e-6)
+        return SHARPNESS * self.lean(self.evidence(questions, first, second, severity))
 
 
 def calibrate(asker: Asker, asked: list[Question]) -> None:
