@@ -382,8 +382,9 @@ def answer_of(key: Key, facts: Facts, rows: tuple[int, ...]) -> tuple[str, ...] 
 def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list[str]]:
     """Wordings per template.
 
-    which: "train" (ECG-QA's seven, so often that they are a fifth of all, and ours), "own" (ours), "heldout" (to watch the training with)
-    or "test" (written without a look at the others; only for the final evaluation).
+    which: "train" (ECG-QA's seven, so often that they are a fifth of all, and ours), "own" (ours),
+    "heldout" (to watch the training with) or "test" (written without a look at the others; only for
+    the final evaluation).
     """
     if which == "test":
         return {int(k): v for k, v in json.loads(TEST_WORDINGS.read_text()).items()}
