@@ -320,7 +320,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
                 [NO_COMPARISON, *names],
                 NO_COMPARISON,
             )
-        states = [one["ecg"], two["ecg"]]
+        seen = [one["seen"], two["seen"]]
         sheet = _paper("strips", "paper")
         quality = _html(elem_id="quality")
         with gr.Row(elem_id="talk-and-numbers"):
@@ -359,12 +359,12 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         asked = gr.State("", time_to_live=KEPT_S)
         kept = gr.State([], time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
-        _wire_reading(page, gallery, (one, two), states, sheet, quality, table, beats, proof, marks)
+        _wire_reading(page, gallery, (one, two), seen, sheet, quality, table, beats, proof, marks)
         _wire_questions(
-            loader, gallery, states, chat, about, question, ask_button, stop_button, examples,
+            loader, gallery, seen, chat, about, question, ask_button, stop_button, examples,
             asked, test_button, proof, marks, kept,
         )  # fmt: skip
-        _wire_export(states, kept, keep_buttons, handed)
+        _wire_export(seen, kept, keep_buttons, handed)
         clock.tick(
             lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
             outputs=[status, clock],
@@ -398,7 +398,10 @@ def _paper(kind: str, elem_id: str) -> gr.HTML:
 
 
 def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> dict:
-    """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid."""
+    """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid.
+
+    State "ecg" is the whole recording, "seen" the ten seconds that are measured and asked about.
+    """
     with gr.Column(min_width=300, elem_id=elem_id, elem_classes="slot"):
         _html(f"<h2>{title}</h2>")
         with gr.Row(elem_classes="slot-row"):
@@ -423,6 +426,7 @@ def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> di
     return {
         "pick": pick, "upload": upload, "unsaid": unsaid, "rate": rate, "units": units,
         "again": again, "ecg": gr.State(None, time_to_live=KEPT_S),
+        "seen": gr.State(None, time_to_live=KEPT_S),
         "pending": gr.State(None, time_to_live=KEPT_S),
     }  # fmt: skip
 
@@ -458,8 +462,9 @@ def _examples() -> list[gr.Dataset]:
         ]  # fmt: skip
 
 
-def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, proof, marks) -> None:
+def _wire_reading(page, gallery, slots, seen, sheet, quality, table, beats, proof, marks) -> None:
     """Events that choose, draw and measure; none of them touches the model."""
+    states = [slot["ecg"] for slot in slots]
 
     def choose(name):
         if not name or name == NO_COMPARISON:
@@ -484,7 +489,14 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
 
     def draw(this, other):
         ecgs = [paper.payload(ecg) if ecg else None for ecg in (this, other)]
-        return {"kind": "strips", "ecgs": ecgs}, quality_html((this, other)), "", []
+        starts = [ecg.stretch(0) if ecg else None for ecg in (this, other)]
+        return {"kind": "strips", "ecgs": ecgs}, quality_html((this, other)), "", [], *starts
+
+    def walk(to: gr.EventData, this, other, *shown):
+        """Ten other seconds of a long recording, as the paper's slider says."""
+        slot, start_s = to.slot, float(to.start_s)
+        moved = [this, other][slot].stretch(start_s)
+        return "", [], *(moved if i == slot else old for i, old in enumerate(shown))
 
     def measure_both(this, other):
         found = [measure(ecg) if ecg else None for ecg in (this, other)]
@@ -495,14 +507,26 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
         ]
         return measurement_html(*found), {"kind": "beats", "ecgs": drawn}
 
-    def then_show(event):
+    def then_measure(event):
         event.success(
-            in_plain_words(draw), states, [sheet, quality, proof, marks],
-            show_progress="hidden", api_visibility="private", **FREE,
-        ).success(
-            in_plain_words(measure_both), states, [table, beats],
+            in_plain_words(measure_both), seen, [table, beats],
             show_progress="minimal", api_visibility="private", **FREE,
         )  # fmt: skip
+
+    def then_show(event):
+        then_measure(
+            event.success(
+                in_plain_words(draw), states, [sheet, quality, proof, marks, *seen],
+                show_progress="hidden", api_visibility="private", **FREE,
+            )
+        )  # fmt: skip
+
+    then_measure(
+        sheet.select(
+            in_plain_words(walk), [*states, *seen], [proof, marks, *seen],
+            show_progress="hidden", api_visibility="private", **FREE,
+        )
+    )  # fmt: skip
 
     for slot in slots:
         kept = [slot["ecg"], slot["pending"], slot["unsaid"]]
@@ -532,7 +556,7 @@ def _wire_reading(page, gallery, slots, states, sheet, quality, table, beats, pr
 
 
 def _wire_questions(
-    loader, gallery, states, chat, about, question, ask_button, stop_button, examples, asked,
+    loader, gallery, seen, chat, about, question, ask_button, stop_button, examples, asked,
     test_button, proof, marks, kept,
 ) -> None:  # fmt: skip
     """Events that ask the model."""
@@ -581,7 +605,7 @@ def _wire_questions(
     asking = gr.on(
         [question.submit, ask_button.click],
         in_plain_words(converse),
-        [question, about, *states, chat, kept],
+        [question, about, *seen, chat, kept],
         [chat, question, asked, marks, kept],
         show_progress="minimal",
         show_progress_on=chat,
@@ -590,7 +614,7 @@ def _wire_questions(
     )
     testing = test_button.click(
         in_plain_words(prove),
-        [question, asked, about, *states],
+        [question, asked, about, *seen],
         proof,
         show_progress="full",
         api_visibility="private",
@@ -604,7 +628,7 @@ def _wire_questions(
         )  # fmt: skip
 
 
-def _wire_export(states, kept, buttons, handed) -> None:
+def _wire_export(seen, kept, buttons, handed) -> None:
     """Events that hand out the page or its numbers."""
 
     def export(kind, this, other, said):
@@ -622,7 +646,7 @@ def _wire_export(states, kept, buttons, handed) -> None:
 
     for kind, button in buttons.items():
         button.click(
-            in_plain_words(functools.partial(export, kind)), [*states, kept], handed,
+            in_plain_words(functools.partial(export, kind)), [*seen, kept], handed,
             show_progress="minimal", show_progress_on=button, api_visibility="private", **FREE,
         )  # fmt: skip
 

@@ -102,7 +102,7 @@ class EcgAssistant:
         """
         question = checked(question)
         started = time.perf_counter()
-        names = (ecg.name,) if comparison is None else (comparison.name, ecg.name)
+        names = (ecg.title,) if comparison is None else (comparison.title, ecg.title)
         blank = Answer("", (), 0.0, self._name(), "greedy", 0.0, names)
         bad = [e.name for e in (ecg, comparison) if e is not None and not assess(e).readable]
         if bad:

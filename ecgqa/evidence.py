@@ -30,7 +30,8 @@ LEAST_SHARE = 0.25  # of the strongest cell's weight that a marked one has
 class Mark:
     """A stretch of one lead that speaks for the answer.
 
-    ecg: 0 for the (first) ECG, 1 for the second. strength: 0..1, of the strongest stretch.
+    ecg: 0 for the (first) ECG, 1 for the second. start_s: from the beginning of the recording, of
+    which the ECG may be a stretch. strength: 0..1, of the strongest mark.
     """
 
     ecg: int
@@ -91,9 +92,13 @@ def evidence(
         said = "yes"
     if said not in YES_NO:
         return Evidence()
-    signals = [model_input(one) for one in ((ecg,) if comparison is None else (comparison, ecg))]
+    ecgs = (ecg,) if comparison is None else (comparison, ecg)
+    signals = [model_input(one) for one in ecgs]
     found = strongest(cell_weights(model, question, signals, said == "yes"))
-    return replace(found, findings=tuple(findings) if comparison is None else ())
+    marks = (replace(mark, start_s=ecgs[mark.ecg].start_s + mark.start_s) for mark in found.marks)
+    return replace(
+        found, marks=tuple(marks), findings=tuple(findings) if comparison is None else ()
+    )
 
 
 def strongest(weights: np.ndarray) -> Evidence:

@@ -63,7 +63,7 @@ def measurements_csv(ecgs: Sequence[ECG], measured: Sequence[Measurements]) -> s
     """A row per measurement: name, unit, value of each ECG ("" where not measurable), change."""
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    names = [_safe(ecg.name) for ecg in ecgs]
+    names = [_safe(ecg.title) for ecg in ecgs]
     rows.writerow(["measurement", "unit", *names, *(["change"] if len(ecgs) == 2 else [])])
     for label, unit, value_of, _ in MEASURED:
         values = [value_of(m) for m in measured]
@@ -157,10 +157,10 @@ def _sheet(page: Axes, ecg: ECG, left: float, top: float, scale: float) -> None:
     drawn.set_clip_path(inside)
     facts = [
         f"{SPEED_MM_S * scale:g} mm/s", f"{GAIN_MM_MV * scale:g} mm/mV", f"{ecg.rate_hz:g} Hz",
-        "unfiltered", f"first {min(SHEET_S, ecg.seconds):.0f} s of {ecg.seconds:.0f} s",
+        "unfiltered", f"{min(SHEET_S, ecg.seconds):.0f} s",
         f"scale {100 * scale:.0f} %",
     ]  # fmt: skip
-    name = ecg.name if len(ecg.name) <= 64 else ecg.name[:64] + "…"
+    name = ecg.title if len(ecg.title) <= 80 else ecg.title[:80] + "…"
     below = top + high + 3.4
     _text(page, left, below, name, 2.3, weight="bold")
     _text(page, left, below + 3.2, " · ".join(facts), 2.2)

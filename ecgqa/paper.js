@@ -32,7 +32,7 @@ const view = {
   difference: false, full: false,
 };
 let sheets = [];
-let marks = []; // [{sheet, sha256, lead, start_s, seconds, strength 0..1}]: what the last answer rests on
+let marks = []; // [{slot, sha256, lead, start_s, seconds, strength 0..1}]: what the last answer rests on
 
 // ---------------------------------------------------------------- the page around the paper
 
@@ -271,7 +271,7 @@ function drawMarks(ctx, sheet, plan, k) {
   const drawn = [];
   if (kind !== "strips" || !view.evidence) return drawn;
   for (const mark of marks) {
-    if (mark.sheet !== sheets.indexOf(sheet) || mark.sha256 !== sheet.ecgs[0].sha256) continue;
+    if (mark.slot !== sheet.slot || mark.sha256 !== sheet.ecgs[0].sha256) continue;
     for (const strip of plan.strips) {
       if (strip.lead.replace("-", "") !== mark.lead) continue;
       const from_s = Math.max(mark.start_s, strip.start_s);
@@ -431,7 +431,7 @@ function drawHeader(ctx, sheet, k, dpr, pxPerMm) {
   const percent = Math.round((100 * pxPerMm) / FULL_SIZE_PX_PER_MM);
   const facts = [`${view.speed} mm/s`, `${view.gain} mm/mV`];
   if (kind === "strips") facts.push(`${formatRate(sheet.ecgs[0].rate_hz)} Hz`, sheet.ecgs[0].filter);
-  if (sheet.start_s > 0) facts.push(`from ${sheet.start_s} s`);
+  if (sheet.start_s > 0) facts.push(`from ${Number(sheet.start_s.toFixed(1))} s`);
   facts.push(`scale ${percent} %`);
   ctx.textBaseline = "middle";
   let y = 5 * k;
@@ -617,7 +617,9 @@ function makeSheet(ecgs) {
     + "T time only, V voltage only, M march, Escape clears.");
   top.classList.toggle("measuring", view.touch);
   const flag = make("figcaption", "ecg-flag", box);
-  const sheet = { ecgs, box, scroller, canvas, top, flag, start_s: 0, caliper: null, scale: null };
+  const sheet = {
+    ecgs, box, scroller, canvas, top, flag, slot: ecgs[0].slot, start_s: 0, caliper: null, scale: null,
+  };
   if (kind === "strips" && ecgs[0].seconds > SHEET_SECONDS + 0.05) addStart(sheet);
   addCalipers(sheet);
   return sheet;
@@ -633,20 +635,24 @@ function addStart(sheet) {
   slider.value = 0;
   const text = make("span", "", label);
   const tell = () => {
-    text.textContent = `${sheet.start_s} to ${sheet.start_s + SHEET_SECONDS} s of `
-      + `${Math.round(sheet.ecgs[0].whole_seconds)} s`;
+    const [from, to] = [sheet.start_s, sheet.start_s + SHEET_SECONDS].map((s) => Number(s.toFixed(1)));
+    text.textContent = `${from} to ${to} s of ${Math.round(sheet.ecgs[0].whole_seconds)} s; `
+      + "these are measured and asked about";
   };
   tell();
   slider.addEventListener("input", () => {
-    sheet.start_s = Number(slider.value);
+    sheet.start_s = Math.min(Number(slider.value), sheet.ecgs[0].seconds - SHEET_SECONDS);
     tell();
     render();
+  });
+  slider.addEventListener("change", () => {
+    trigger("select", { slot: sheet.slot, start_s: sheet.start_s });
   });
 }
 
 function load() {
-  const given = props.value && props.value.ecgs ? props.value.ecgs.filter(Boolean) : [];
-  const ecgs = given.map(decode);
+  const given = props.value && props.value.ecgs ? props.value.ecgs : [];
+  const ecgs = given.map((ecg, slot) => ecg && { ...decode(ecg), slot }).filter(Boolean);
   for (const sheet of sheets) sheet.box.remove();
   sheets = [];
   if (ecgs.length && kind === "beats") sheets = [makeSheet(ecgs)];

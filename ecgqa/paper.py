@@ -100,14 +100,14 @@ def lag(one: Measurements, other: Measurements) -> int:
 
 
 def marks(evidence: Evidence, ecgs: Sequence[ECG]) -> list[dict]:
-    """What `paper.js` needs to mark an answer's evidence: sheet 0 is this ECG, 1 the comparison.
+    """What `paper.js` needs to mark an answer's evidence: slot 0 is this ECG, 1 the comparison.
 
     ecgs: those that the answer is about, the comparison before this ECG. The paper marks only the
     recording with the same sha256: another one may have been chosen while the model answered.
     """
     return [
         {
-            "sheet": len(ecgs) - 1 - mark.ecg,
+            "slot": len(ecgs) - 1 - mark.ecg,
             "sha256": ecgs[mark.ecg].sha256,
             "lead": mark.lead,
             "start_s": mark.start_s,

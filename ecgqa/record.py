@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+
+STRETCH_S = 10.0
+"""What is measured and asked about at a time: a page of ECG paper."""
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 
@@ -30,6 +33,7 @@ class ECG:
     name: what to call the recording on the screen (a file's stem, never a patient's name).
     sha256: hex digest of the file or files it was read from ("" where it came from no file).
     notes: plain-word remarks of the reader ("Only the first 120 s were kept.").
+    start_s: where in its recording the first sample lies, of a stretch that was cut out.
 
     Raises ValueError when the shape, the rate or the type breaks these promises.
     """
@@ -39,6 +43,7 @@ class ECG:
     name: str
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    start_s: float = 0.0
 
     def __post_init__(self) -> None:
         signal = np.array(self.signal_mv, dtype=np.float32, order="C")
@@ -65,6 +70,22 @@ class ECG:
     def seconds(self) -> float:
         """Length of the recording in seconds."""
         return self.signal_mv.shape[1] / self.rate_hz
+
+    @property
+    def title(self) -> str:
+        """The name, and of a stretch out of the middle also which seconds it holds."""
+        if not self.start_s:
+            return self.name
+        return f"{self.name}, {self.start_s:g} to {self.start_s + self.seconds:.0f} s"
+
+    def stretch(self, start_s: float, seconds: float = STRETCH_S) -> ECG:
+        """The `seconds` from `start_s`, or as many as there are; itself where that is all of it."""
+        latest = max(0.0, self.seconds - seconds)
+        first = round(min(max(0.0, start_s), latest) * self.rate_hz)
+        signal = self.signal_mv[:, first : first + max(1, round(seconds * self.rate_hz))]
+        if signal.shape == self.signal_mv.shape:
+            return self
+        return replace(self, signal_mv=signal, start_s=self.start_s + first / self.rate_hz)
 
     def lead(self, name: str) -> np.ndarray:
         """One lead, float32 [n] mV."""

@@ -7,10 +7,10 @@ from math import gcd
 import numpy as np
 from scipy.signal import resample_poly
 
-from ecgqa.record import ECG
+from ecgqa.record import ECG, STRETCH_S
 
 MODEL_RATE_HZ = 100
-MODEL_SECONDS = 10
+MODEL_SECONDS = int(STRETCH_S)
 MODEL_SAMPLES = MODEL_RATE_HZ * MODEL_SECONDS
 CLIP_MV = 10.0
 

@@ -100,7 +100,7 @@ class FakeAssistant:
             raise QuestionError("The question is longer than 2000 characters: please shorten it.")
 
     def _answer(self, text, ecg, comparison):
-        return FakeAnswer(text, tuple(one.name for one in (comparison, ecg) if one is not None))
+        return FakeAnswer(text, tuple(one.title for one in (comparison, ecg) if one is not None))
 
     def ask(self, question, ecg, comparison=None):
         self._check(question)

@@ -447,7 +447,7 @@ def test_evidence_is_marked_where_it_lies_until_the_next_ecg(page):
 def test_evidence_of_another_recording_is_never_drawn(page):
     """It comes late when another ECG was chosen while the model answered."""
     tell = """sha256 => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: [
-        {sheet: 0, sha256, lead: "II", start_s: 1, seconds: 1, strength: 1}]}))"""
+        {slot: 0, sha256, lead: "II", start_s: 1, seconds: 1, strength: 1}]}))"""
     page.evaluate(tell, "f" * 64)
     assert geometry(page)["marked"] == []
     page.evaluate(tell, "a" * 64)
@@ -577,6 +577,10 @@ def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
     slider.fill("20")
     assert geometry(page)["strips"][0]["start_s"] == 20
     assert "20 to 30 s of 60 s" in page.locator(".ecg-start").inner_text()
+    assert "one minute, 20 to 30 s" in ask(page, "Is it steady here?").inner_text()
+    pick(page, "other", "fast 100")
+    assert geometry(page)["strips"][0]["start_s"] == 0, "a new comparison begins anew"
+    assert "one minute ·" in ask(page, "Is it steady there?").inner_text()
 
 
 def test_names_and_questions_are_text_and_never_run(page):

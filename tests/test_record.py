@@ -21,6 +21,16 @@ def test_keeps_its_promises():
     assert ecg.signal_mv[0, 0] == 0, "the record must not share memory with what it was made from"
 
 
+def test_a_stretch_knows_where_it_lies():
+    whole = ECG(np.tile(np.arange(6000), (12, 1)), 100, "a minute", "f" * 64)
+    part = whole.stretch(20)
+    assert part.seconds == 10 and part.start_s == 20 and part.signal_mv[0, 0] == 2000
+    assert part.title == "a minute, 20 to 30 s" and part.sha256 == whole.sha256
+    assert whole.stretch(0).title == "a minute"
+    assert whole.stretch(59).start_s == 50 and whole.stretch(-5).start_s == 0
+    assert part.stretch(0) is part, "ten seconds are all there is"
+
+
 @pytest.mark.parametrize(
     ("shape", "rate_hz"),
     [((11, 500), 100), ((12, 0), 100), ((12, 5), 0), ((12, 5), float("nan")), ((12,), 100)],
