@@ -20,11 +20,11 @@ PAGE_S = 10.0  # a longer recording is judged in pieces of about this length
 PAGES_WITH_FAULT = 0.25  # of a recording's pieces, that a lead's fault is worth mentioning
 PAGES_LOST = 0.5  # of them, that nothing can be made of the recording
 
-# In one second of a lead; this share of its seconds makes the lead lost.
 FLAT_MV = 0.02  # a second that stays within this band shows no heart beat, and no amplifier noise
+FLAT_RUN = 3  # such seconds on end; a very smooth recording is as flat between two slow beats
+SECONDS_FLAT = 0.9  # a share of all seconds: the lead has no signal at all
 JUMP_MV = 10.0  # the input range of an electrocardiograph, ±5 mV (IEC 60601-2-25): no heart's
-SECONDS_LOST = 0.2
-SECONDS_FLAT = 0.9  # so many of them flat, and the lead has no signal at all
+SECONDS_LOST = 0.2  # a share of all seconds in which it does
 
 NOISE_MV = 0.06  # typical sample-to-sample noise between the beats
 NOISE_LOST_MV = 0.1
@@ -49,7 +49,8 @@ FROM_CHEST = np.array(
     ]
 )
 OPPOSITE = -0.3  # correlation of a limb lead with that sum; 99 % of unswapped ECGs lie above
-NEARLY_FLAT = 0.15  # swing over the mean swing of the two other standard limb leads
+# A lead between the legs, beside the mean swing of the two other standard limb leads.
+LEGS_MV, LEGS_SHARE, LEGS_BELOW = 0.1, 0.15, 0.5
 LOST = ("flat", "electrode off", "too noisy")
 
 
@@ -84,10 +85,11 @@ def assess(ecg: ECG) -> Quality:
         lost[i] = [bool(set(page) & set(LOST)) for page in pages]
         if faults := _whole(ecg.lead(lead)) + _often(pages):
             leads[lead] = faults
-    readable = lost.any(axis=0).mean() < PAGES_LOST and len(ecg.missing_leads) < len(LEADS)
+    recorded = len(ecg.missing_leads) < len(LEADS)
+    readable = recorded and bool(lost.any(axis=0).mean() < PAGES_LOST)
     residual_mv = _limb_residual_mv(ecg)
     reasons = []
-    if len(ecg.missing_leads) == len(LEADS):
+    if not recorded:
         reasons.append("No lead carries a signal: this recording cannot be read.")
     elif not readable:
         on = [lead for lead, pages in zip(LEADS, lost, strict=True) if pages.any()]
@@ -123,21 +125,20 @@ def _often(pages: list[tuple[str, ...]]) -> tuple[str, ...]:
 
 
 def _faults(lead_mv: np.ndarray, rate_hz: float) -> tuple[str, ...]:
-    """Faults of about ten seconds of one lead, [n] mV without NaN."""
-    if lead_mv.size < 2:
-        return ()
+    """Faults of about ten seconds of one lead, [n] mV without NaN; none of less than a second."""
     second = round(rate_hz)
-    whole = lead_mv.size // second
-    seconds = lead_mv[: whole * second].reshape(whole, second) if whole else lead_mv[None]
+    if lead_mv.size < second:
+        return ()
+    seconds = lead_mv[: lead_mv.size // second * second].reshape(-1, second)
     swing_mv = np.ptp(seconds, axis=1)
-    flat = np.mean(swing_mv < FLAT_MV)
-    if flat >= SECONDS_FLAT:
+    flat = swing_mv < FLAT_MV
+    if flat.mean() >= SECONDS_FLAT:
         return ("flat",)
     wander_mv = _wander_mv(lead_mv, second)
     noise_mv = _noise_mv(lead_mv, rate_hz)
     faults = []
-    jumps = np.mean(swing_mv > JUMP_MV)
-    if max(flat, jumps) >= SECONDS_LOST or wander_mv > WANDER_LOST_MV:
+    loose = max(_runs(flat), default=0) >= FLAT_RUN or np.mean(swing_mv > JUMP_MV) >= SECONDS_LOST
+    if loose or wander_mv > WANDER_LOST_MV:
         faults.append("electrode off")
     elif wander_mv > WANDER_MV:
         faults.append("wandering baseline")
@@ -152,14 +153,19 @@ def _faults(lead_mv: np.ndarray, rate_hz: float) -> tuple[str, ...]:
     return tuple(faults)
 
 
+def _runs(there: np.ndarray) -> np.ndarray:
+    """Lengths of the runs of True."""
+    edges = np.flatnonzero(np.diff(np.pad(there, 1).astype(np.int8)))
+    return edges[1::2] - edges[::2]
+
+
 def _is_clipped(lead_mv: np.ndarray, rate_hz: float) -> bool:
     """True where the lead rests at its own largest or smallest value again and again."""
     least_run = max(3, round(RAIL_RUN_S * rate_hz))
     for rail in (lead_mv.max(), lead_mv.min()):
         if abs(rail - np.median(lead_mv)) < RAIL_LEAST_MV:
             continue
-        edges = np.flatnonzero(np.diff(np.pad(lead_mv == rail, 1).astype(np.int8)))
-        runs = edges[1::2] - edges[::2]
+        runs = _runs(lead_mv == rail)
         if runs[runs >= least_run].sum() >= RAIL_TOTAL_S * rate_hz:
             return True
     return False
@@ -228,7 +234,8 @@ def _reversal(ecg: ECG) -> str:
         ("arm and leg electrodes of both sides", "right arm and right leg electrodes",
          "left arm and right leg electrodes")
     ):  # fmt: skip
-        if swing[i] < NEARLY_FLAT * np.delete(swing, i).mean():
+        others = np.delete(swing, i).mean()
+        if swing[i] < min(max(LEGS_MV, LEGS_SHARE * others), LEGS_BELOW * others):
             return f"{LEADS[i]} is nearly flat, as where the {swapped} are reversed: please check."
     signal = signal[:, np.isfinite(signal[6:]).all(axis=0)]
     if signal.shape[1] * step < 2 * ecg.rate_hz:
