@@ -21,10 +21,10 @@ PAGES_WITH_FAULT = 0.25  # of a recording's pieces, that a lead's fault is worth
 PAGES_LOST = 0.5  # of them, that nothing can be made of the recording
 
 FLAT_MV = 0.02  # a second that stays within this band shows no heart beat, and no amplifier noise
-FLAT_RUN = 3  # such seconds on end; a very smooth recording is as flat between two slow beats
-SECONDS_FLAT = 0.9  # a share of all seconds: the lead has no signal at all
-JUMP_MV = 10.0  # the input range of an electrocardiograph, ±5 mV (IEC 60601-2-25): no heart's
-SECONDS_LOST = 0.2  # a share of all seconds in which it does
+FLAT_SHARE = 0.9  # with so many of its seconds flat a lead has no signal at all
+FLAT_RUN = 3  # so many on end, and contact was lost; a smooth recording may rest between slow beats
+JUMP_MV = 10.0  # in a second; the input range of an electrocardiograph, ±5 mV (IEC 60601-2-25)
+JUMP_SHARE = 0.2  # with so many seconds of jumps contact is poor
 
 NOISE_MV = 0.06  # typical sample-to-sample noise between the beats
 NOISE_LOST_MV = 0.1
@@ -132,12 +132,12 @@ def _faults(lead_mv: np.ndarray, rate_hz: float) -> tuple[str, ...]:
     seconds = lead_mv[: lead_mv.size // second * second].reshape(-1, second)
     swing_mv = np.ptp(seconds, axis=1)
     flat = swing_mv < FLAT_MV
-    if flat.mean() >= SECONDS_FLAT:
+    if flat.mean() >= FLAT_SHARE:
         return ("flat",)
     wander_mv = _wander_mv(lead_mv, second)
     noise_mv = _noise_mv(lead_mv, rate_hz)
     faults = []
-    loose = max(_runs(flat), default=0) >= FLAT_RUN or np.mean(swing_mv > JUMP_MV) >= SECONDS_LOST
+    loose = max(_runs(flat), default=0) >= FLAT_RUN or np.mean(swing_mv > JUMP_MV) >= JUMP_SHARE
     if loose or wander_mv > WANDER_LOST_MV:
         faults.append("electrode off")
     elif wander_mv > WANDER_MV:

@@ -40,7 +40,7 @@ LIMITS = {
     "JUMP_MV": (6.0, 10.0, 15.0),
     "WANDER_LOST_MV": (2.5, 4.0, 6.0),
     "NOISE_LOST_MV": (0.08, 0.1, 0.15),
-    "SECONDS_LOST": (0.1, 0.2, 0.3),
+    "JUMP_SHARE": (0.1, 0.2, 0.3),
 }
 NOISES = ("baseline_drift", "static_noise", "burst_noise", "electrodes_problems")
 
