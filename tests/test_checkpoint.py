@@ -5,12 +5,16 @@ Simulated ECGs, whose truth is known. The language model comes from the cache or
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
-from ecgqa import EcgAssistant
+from ecgqa import EcgAssistant, read_ecg
 from ecgqa.options import understand
+from ecgqa.record import LEADS
 from ecgqa.simulate import simulate
+from ecgqa.tensor import model_input
 
 FINDINGS = (
     "atrial fibrillation",
@@ -20,6 +24,7 @@ FINDINGS = (
     "sinus tachycardia",
     "sinus bradycardia",
 )
+RECORDINGS = int(os.environ.get("ECGQA_RECORDINGS", 10))  # of PTB-XL at both rates, at most 50
 NEW = "Is {} new in the second ECG, and was it absent in the first?"
 GONE = "Was {} present in the first ECG, and has it resolved in the second?"
 
@@ -106,3 +111,33 @@ def test_a_narrow_question_rests_on_the_lead_it_names(assistant, ecgs):
     found = assistant.evidence(question, assistant.ask(question, ecg), ecg)
     share = {lead: part for _, lead, part in found.leads}
     assert share["V6"] > 1 / 12
+
+
+ANY_ECG = (
+    "Does this ECG show atrial fibrillation?",
+    "Is there a complete left bundle branch block?",
+    "Is there a complete right bundle branch block?",
+    "Does this ECG show an old inferior infarct?",
+    "Any sign of an anterior infarct?",
+    "Are there signs of left ventricular hypertrophy?",
+    "Is there a first degree AV block?",
+    "Are there inverted T waves in lead V6?",
+    "Is this a sinus rhythm?",
+    "Is the QT interval prolonged?",
+)
+
+
+def test_a_recording_at_500_hz_is_answered_as_the_one_at_100_hz(assistant, ecg_data):
+    """PTB-XL holds each recording at both rates."""
+    alike, agree = [], []
+    for fast in sorted((ecg_data / "ptbxl500").glob("*_hr.hea"))[:: 50 // RECORDINGS]:
+        number = fast.name[:5]
+        slow = ecg_data / f"ptbxl/records100/{int(number) // 1000 * 1000:05d}/{number}_lr.hea"
+        both = [read_ecg([head, head.with_suffix(".dat")]) for head in (fast, slow)]
+        one, other = (model_input(ecg) for ecg in both)
+        alike.append([np.corrcoef(one[row], other[row])[0, 1] for row in range(len(LEADS))])
+        answers = [[assistant.ask(text, ecg).text for text in ANY_ECG] for ecg in both]
+        agree += [first == second for first, second in zip(*answers, strict=True)]
+    print(f"least correlation {np.min(alike):.4f}, agree {np.mean(agree):.3f}, n {len(agree)}")
+    assert np.min(alike) >= 0.99
+    assert np.mean(agree) >= 0.95

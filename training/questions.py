@@ -11,6 +11,7 @@ import csv
 import json
 import random
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import combinations
@@ -28,6 +29,7 @@ from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
 
 WORDINGS = Path(__file__).with_name("wordings.json")
 TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
+OFFICIAL_SHARE = 0.2  # of the train wordings, however many of ours there are
 JOINING = {"since", "after", "with", "by", "between", "to", "and", "of", "are"}
 FATES: dict[tuple[int, ...], str] = dict(
     zip(((1, 0), (0, 1), (1, 1), (0, 0)), FATE_NAMES, strict=True)
@@ -380,7 +382,7 @@ def answer_of(key: Key, facts: Facts, rows: tuple[int, ...]) -> tuple[str, ...] 
 def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list[str]]:
     """Wordings per template.
 
-    which: "train" (ECG-QA's seven and ours), "own" (ours), "heldout" (to watch the training with)
+    which: "train" (ECG-QA's seven, so often that they are a fifth of all, and ours), "own" (ours), "heldout" (to watch the training with)
     or "test" (written without a look at the others; only for the final evaluation).
     """
     if which == "test":
@@ -394,9 +396,13 @@ def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list
             if template.kind == "verify":
                 out[template.id] += _plain_wording(template)
     if which == "train" and ecgqa:
+        official: dict[int, list[str]] = defaultdict(list)
         with (Path(ecgqa) / "train_paraphrases.csv").open(newline="") as file:
             for row in csv.DictReader(file):
-                out[int(row["template_id"])].append(row["pattern"])
+                official[int(row["template_id"])].append(row["pattern"])
+        for template, patterns in official.items():
+            others = len(out[template]) / (1 / OFFICIAL_SHARE - 1)
+            out[template] += patterns * max(1, round(others / len(patterns)))
     return out
 
 
@@ -416,7 +422,7 @@ def _plain_wording(template: Template) -> list[str]:
     return [option_question(asked, "{" + slot + "}", slot == "numeric_feature")]
 
 
-def _fate_wordings(template: Template, grammar: dict, count: int = 240) -> list[str]:
+def _fate_wordings(template: Template, grammar: dict, count: int = 500) -> list[str]:
     """`count` wordings of a verify question about two ECGs, put together from phrases."""
     rng = random.Random(template.id)
     feature = template.group == "feature"
