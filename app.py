@@ -581,9 +581,8 @@ def _wire_questions(
             numbers = checks(found.findings, measure(ecg)) if found.findings else []
             last = {"role": "assistant", "content": answer_html(answer, rests_on, numbers)}
             said_so = [f"Measured: {one.words}" for one in numbers]
-            facts = " · ".join(
-                filter(None, (*said_so, sureness(answer), provenance(answer), rests_on))
-            )
+            known = (*answer.remarks, *said_so, sureness(answer), provenance(answer), rests_on)
+            facts = " · ".join(filter(None, known))
             kept = [*kept, Said(text, answer.text, facts)]
             ecgs = [ecg] if other is None else [other, ecg]
             yield [*said, last], "", text, paper.marks(found, ecgs), kept
@@ -696,6 +695,7 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         return {
             **{name: getattr(answer, name) for name in names},
             "answers": list(answer.answers), "ecg_names": list(answer.ecg_names),
+            "remarks": list(answer.remarks),
             "intended_use": INTENDED_USE,
         }  # fmt: skip
 

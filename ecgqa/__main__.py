@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
         numbers = {k: getattr(m, k) for k in ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms")}
         print(json.dumps({**asdict(answer), "sha256": ecg.sha256, "measurements": numbers}))
     else:
-        print(f"{answer.text}\nconfidence {answer.confidence:.0%}, {answer.model}")
+        print(answer.text, *answer.remarks, sep="\n")
+        print(f"confidence {answer.confidence:.0%}, {answer.model}")
     return 0
 
 

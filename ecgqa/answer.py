@@ -6,20 +6,30 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from ecgqa.evidence import Evidence, evidence
 from ecgqa.gallery import Gallery
 from ecgqa.grounding import GroundingResult, ground
 from ecgqa.language import Progress
-from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel
-from ecgqa.options import abstains, check, decide, is_list, option_questions, understand
-from ecgqa.quality import assess
-from ecgqa.record import ECG
+from ecgqa.model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_NO, YES_OR_NO, EcgModel
+from ecgqa.options import (
+    NONE,
+    Asked,
+    abstains,
+    check,
+    decide,
+    is_list,
+    option_questions,
+    understand,
+)
+from ecgqa.quality import RHYTHM_S, assess
+from ecgqa.record import ECG, LEADS
 from ecgqa.tensor import model_input
 
 INTENDED_USE = (
@@ -30,6 +40,11 @@ CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "checkpoint"
 LONGEST_QUESTION = 2000  # characters
 LEAST_CONFIDENCE = 0.4  # below it the answer is that one cannot tell; lists only show it
 LISTED = "option by option"  # the decoding of lists
+# What is still seen where leads or seconds are missing: `training/missing_leads.py`. With the limb
+# leads or V1-V6 alone no more of what the encoder says is false, and no more infarcts are called
+# normal; with one or two leads a quarter of them are, but the rhythm is told as well as from all.
+FEWEST_LEADS = 6
+PARTLY = 0.75  # a lead of which less is there, as on a printed page, deserves a remark
 
 
 class QuestionError(ValueError):
@@ -42,7 +57,8 @@ class Answer:
 
     text: the answer as a sentence part. answers: the same as a list of single findings.
     confidence: 0..1, for yes/no the calibrated probability of the answer given. declined: the
-    recording or the confidence does not allow an answer. seconds: time taken so far.
+    recording or the confidence does not allow an answer. seconds: time taken so far. remarks: why
+    the recording does not allow an answer, or what it hides (missing leads).
     """
 
     text: str
@@ -53,6 +69,7 @@ class Answer:
     seconds: float
     ecg_names: tuple[str, ...]
     declined: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 class EcgAssistant:
@@ -98,19 +115,24 @@ class EcgAssistant:
     ) -> Iterator[Answer]:
         """Answers that grow; the last one is complete. Raises QuestionError.
 
-        An unreadable recording is declined without asking the model.
+        An unreadable recording is declined without asking the model; so is a question that the
+        leads or the seconds recorded cannot answer.
         """
         question = checked(question)
         started = time.perf_counter()
-        names = (ecg.title,) if comparison is None else (comparison.title, ecg.title)
+        ecgs = (ecg,) if comparison is None else (comparison, ecg)
+        names = tuple(one.title for one in ecgs)
         blank = Answer("", (), 0.0, self._name(), "greedy", 0.0, names)
-        bad = [e.name for e in (ecg, comparison) if e is not None and not assess(e).readable]
-        if bad:
-            yield self._declined(blank, started)
+        if why := of_each(ecgs, unreadable):
+            yield self._declined(replace(blank, remarks=why), started)
             return
         with self._turn:
+            (asked,) = understand(self.model, [question], comparison is not None)
+            if why := of_each(ecgs, lambda one: unanswerable(self.model, asked, one)):
+                yield self._declined(replace(blank, remarks=why), started)
+                return
+            blank = replace(blank, remarks=of_each(ecgs, hidden))
             first, second = self._features(ecg, comparison)
-            (asked,) = understand(self.model, [question], second is not None)
             if not is_list(self.model, asked):
                 text, confidence = "", 0.0
                 for text, log_prob in self.model.stream(question, first, second):
@@ -126,7 +148,9 @@ class EcgAssistant:
                 options, confidence = decide(
                     self.model, asked.kind, check(self.model, asked, first, second)
                 )
-                text = SEPARATOR.join(options)
+                missing = {f"lead {lead}" for one in ecgs for lead in one.missing_leads}
+                seen = [option for option in options if option not in missing]
+                text = SEPARATOR.join(seen or [NONE])
                 blank = replace(blank, decoding=LISTED)
         unsure = confidence < LEAST_CONFIDENCE and blank.decoding != LISTED
         if text == ABSTENTION or unsure:
@@ -205,6 +229,51 @@ class EcgAssistant:
             declined=True,
             seconds=time.perf_counter() - started,
         )
+
+
+def of_each(ecgs: Sequence[ECG], words_on: Callable[[ECG], str]) -> tuple[str, ...]:
+    """What there is to say on each recording, with its name where there are two."""
+    said = [(one.title, words_on(one)) for one in ecgs]
+    return tuple(f"{title}: {words}" if len(ecgs) > 1 else words for title, words in said if words)
+
+
+def unreadable(ecg: ECG) -> str:
+    """Why nothing should be said about a recording, "" where it can be read."""
+    quality = assess(ecg)
+    return "" if quality.readable else quality.reasons[0]
+
+
+def unanswerable(model: EcgModel, asked: Asked, ecg: ECG) -> str:
+    """Why a question cannot be answered from what was recorded, "" where it can."""
+    about = asked.names if asked.kind == ONE_OF_TWO else asked.names[:1]
+    rhythms = model.config.vocabulary.get("rhythm", ())
+    of_rhythm = asked.kind == "rhythm" or (
+        asked.kind in (YES_OR_NO, ONE_OF_TWO) and set(about) <= set(rhythms)
+    )
+    held = [lead for lead in LEADS if lead not in ecg.missing_leads]
+    if asked.lead in ecg.missing_leads:
+        return f"Lead {asked.lead} is missing."
+    if len(held) < FEWEST_LEADS and not of_rhythm:
+        return (
+            f"Only {', '.join(held)} recorded: from fewer than {FEWEST_LEADS} leads questions "
+            "about the rhythm are answered, no others."
+        )
+    if ecg.seconds < RHYTHM_S and of_rhythm:
+        return f"Only {ecg.seconds:.1f} s long: too short for a rhythm."
+    return ""
+
+
+def hidden(ecg: ECG) -> str:
+    """Which findings cannot be seen in what was recorded, "" where all can."""
+    known = np.isfinite(ecg.signal_mv).mean(axis=1)
+    missing = [lead for lead, share in zip(LEADS, known, strict=True) if share == 0]
+    partly = [lead for lead, share in zip(LEADS, known, strict=True) if 0 < share < PARTLY]
+    words = []
+    if missing:
+        words.append(f"missing: {', '.join(missing)}")
+    if partly:
+        words.append(f"recorded in part: {', '.join(partly)}")
+    return f"Leads {'; '.join(words)}. Findings that need them cannot be seen." if words else ""
 
 
 # Words that only make sense of two recordings. "First" and "second" count before ECG or tracing

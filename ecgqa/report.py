@@ -105,6 +105,7 @@ def answer_html(answer: Answer, rests_on: str = "", numbers: Sequence[Check] = (
         for one in numbers
     )
     text = as_text(answer.text)
+    text += "".join(f'<br><span class="warn">{as_text(words)}</span>' for words in answer.remarks)
     return f'{text}{beside}\n\n<span class="provenance">{facts}</span>{rests}'
 
 

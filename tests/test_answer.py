@@ -12,10 +12,13 @@ from hypothesis import strategies as st
 from tiny import tiny_llm, tiny_model
 
 from ecgqa import ECG, EcgAssistant, QuestionError
+from ecgqa import answer as answering
 from ecgqa.__main__ import main
-from ecgqa.answer import INTENDED_USE, checked, compares
+from ecgqa.answer import INTENDED_USE, checked, compares, hidden, unanswerable
 from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, log_odds, move
-from ecgqa.model import ABSTENTION
+from ecgqa.model import ABSTENTION, ONE_OF_TWO, YES_OR_NO
+from ecgqa.options import NONE, Asked, Decision
+from ecgqa.record import LEADS
 from ecgqa.simulate import simulate
 
 
@@ -49,6 +52,79 @@ def test_flat_recording_is_declined_without_the_model(assistant, ecg, monkeypatc
     for first, second in ((flat, None), (ecg, flat)):
         answer = assistant.ask("Is it there?", first, second)
         assert answer.declined and answer.text == ABSTENTION and answer.confidence == 0
+        (why,) = answer.remarks
+        assert "cannot be read" in why and why.startswith("flat: ") == (second is not None)
+
+
+def with_only(ecg: ECG, *kept: str) -> ECG:
+    signal_mv = ecg.signal_mv.copy()
+    signal_mv[[lead not in kept for lead in LEADS]] = np.nan
+    return ECG(signal_mv, ecg.rate_hz, ecg.name)
+
+
+RHYTHM_WANTED = Asked("rhythm")
+AF = Asked(YES_OR_NO, names=("atrial fibrillation", "static noise"))
+LVH = Asked(YES_OR_NO, names=("left ventricular hypertrophy", "atrial fibrillation"))
+TWO_RHYTHMS = Asked(ONE_OF_TWO, names=("sinus rhythm", "atrial fibrillation"))
+RHYTHM_OR_NOT = Asked(ONE_OF_TWO, names=("atrial fibrillation", "static noise"))
+
+
+@pytest.mark.parametrize(
+    ("kept", "seconds", "asked", "words"),
+    [
+        (LEADS, 10, LVH, ""),
+        (LEADS[:6], 10, LVH, ""),
+        (LEADS[6:], 10, LVH, ""),
+        (("II",), 10, LVH, "Only II recorded"),
+        (("II", "V1"), 10, RHYTHM_OR_NOT, "Only II, V1 recorded"),
+        (("II",), 10, AF, ""),
+        (("II",), 10, RHYTHM_WANTED, ""),
+        (("II",), 10, TWO_RHYTHMS, ""),
+        (("II",), 10, Asked("statements", fate="new", names=AF.names), "Only II recorded"),
+        (LEADS[:6], 10, Asked(YES_OR_NO, lead="V2", names=("inverted t-waves",)), "Lead V2"),
+        (LEADS[:6], 10, Asked(YES_OR_NO, lead="aVF", names=("inverted t-waves",)), ""),
+        (LEADS, 4, AF, "too short for a rhythm"),
+        (LEADS, 4, LVH, ""),
+    ],
+)
+def test_what_the_leads_and_seconds_recorded_cannot_answer(assistant, kept, seconds, asked, words):
+    part = with_only(simulate("normal", seconds=seconds, rate_hz=100).ecg, *kept)
+    why = unanswerable(assistant.model, asked, part)
+    assert why.startswith(words) if not words.startswith("too") else words in why
+    assert bool(why) == bool(words)
+
+
+def test_a_question_that_cannot_be_answered_is_declined_and_says_why(assistant, ecg, monkeypatch):
+    monkeypatch.setattr(answering, "understand", lambda *_: [LVH])
+    monkeypatch.setattr(assistant.model, "encode", None)
+    answer = assistant.ask("Is it there?", with_only(ecg, "II"))
+    assert answer.declined and answer.remarks[0].startswith("Only II recorded")
+    answer = assistant.ask("Is it there?", ecg, comparison=with_only(ecg, "II"))
+    assert answer.declined and answer.remarks[0].startswith(f"{ecg.name}: Only II recorded")
+
+
+def test_missing_leads_are_remarked_on_and_never_part_of_an_answer(assistant, ecg, monkeypatch):
+    assert assistant.ask("Is it there?", ecg).remarks == ()
+    monkeypatch.setattr(answering, "understand", lambda *_: [Asked("rhythm")])
+    for found, left in ((("lead I", "lead V2"), ("lead I",)), (("lead V2",), (NONE,))):
+        monkeypatch.setattr(answering, "decide", lambda *_, found=found: Decision(found, 0.9))
+        answer = assistant.ask("In which leads?", with_only(ecg, *LEADS[:6]))
+        assert answer.answers == left
+        assert answer.remarks == (
+            "Leads missing: V1, V2, V3, V4, V5, V6. Findings that need them cannot be seen.",
+        )
+
+
+def test_what_a_printed_page_hides_is_said(ecg):
+    assert hidden(ecg) == ""
+    signal_mv, n = ecg.signal_mv.copy(), ecg.signal_mv.shape[1]
+    for i, lead in enumerate(LEADS):
+        if lead != "II":
+            signal_mv[i, : i // 3 * n // 4] = signal_mv[i, (i // 3 + 1) * n // 4 :] = np.nan
+    signal_mv[11] = np.nan
+    words = hidden(ECG(signal_mv, ecg.rate_hz, "page"))
+    assert words.startswith("Leads missing: V6; recorded in part: I, III, aVR")
+    assert " II," not in words
 
 
 def test_scores_are_independent_probabilities(assistant, ecg):

@@ -85,6 +85,7 @@ class FakeAnswer:
     decoding: str = "greedy"
     seconds: float = 0.1
     declined: bool = False
+    remarks: tuple[str, ...] = ()
 
 
 class FakeAssistant:

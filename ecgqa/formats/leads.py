@@ -19,6 +19,10 @@ _BY_LETTERS = {
     **{lead.casefold(): lead for lead in LEADS},
     **dict(zip(("d1", "d2", "d3", "di", "dii", "diii"), LEADS[:3] * 2, strict=True)),
 }
+_OF_I_AND_II = {
+    "I": (1, 0), "II": (0, 1), "III": (-1, 1), "aVR": (-0.5, -0.5), "aVL": (1, -0.5),
+    "aVF": (-0.5, 1),
+}  # fmt: skip
 _STAND_INS = {
     **dict(zip(("mli", "mlii", "mliii", "ml1", "ml2", "ml3"), LEADS[:3] * 2, strict=True)),
     **{f"mcl{k}": f"V{k}" for k in range(1, 7)},
@@ -126,29 +130,22 @@ def _listed(names: Sequence[str], most: int = 8) -> str:
 def with_derived(
     leads_mv: Mapping[str, np.ndarray],
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Adds the limb leads that follow from two of I, II, III, where they are missing.
+    """Adds the limb leads that are missing, where two of the six are there.
 
     leads_mv: lead → float [n] mV, all simultaneous.
-    Returns the leads with III = II - I (Einthoven's law; Einthoven, Fahr, de Waart, Pflügers Arch
-    1913;150:275) and aVR = -(I + II)/2, aVL = (I - III)/2, aVF = (II + III)/2 (Goldberger, Am Heart
-    J 1942;23:483), and a note that names what was calculated.
+    Returns all limb leads and a note that names what was calculated. The three potentials of the
+    limbs leave two unknowns, so any two limb leads give the other four: III = II - I (Einthoven's
+    law; Einthoven, Fahr, de Waart, Pflügers Arch 1913;150:275) and aVR = -(I + II)/2,
+    aVL = (I - III)/2, aVF = (II + III)/2 (Goldberger, Am Heart J 1942;23:483).
     """
     leads = dict(leads_mv)
-    if sum(lead in leads for lead in ("I", "II", "III")) < 2:
+    held = [lead for lead in _OF_I_AND_II if lead in leads]
+    derived = [lead for lead in _OF_I_AND_II if lead not in leads]
+    if len(held) < 2 or not derived:
         return leads, ()
-    if "I" not in leads:
-        leads["I"] = leads["II"] - leads["III"]
-    if "II" not in leads:
-        leads["II"] = leads["I"] + leads["III"]
-    one, two = leads["I"], leads["II"]
-    for lead, signal in (
-        ("III", two - one),
-        ("aVR", -(one + two) / 2),
-        ("aVL", one - two / 2),
-        ("aVF", two - one / 2),
-    ):
-        leads.setdefault(lead, signal)
-    derived = [lead for lead in LEADS if lead in leads and lead not in leads_mv]
-    if not derived:
-        return leads, ()
+    weights = np.linalg.inv([_OF_I_AND_II[lead] for lead in held[:2]])
+    one, two = (a * leads[held[0]] + b * leads[held[1]] for a, b in weights)
+    for lead in derived:
+        of_one, of_two = _OF_I_AND_II[lead]
+        leads[lead] = of_one * one + of_two * two
     return leads, (f"Calculated from the other limb leads: {', '.join(derived)}.",)
