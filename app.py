@@ -14,7 +14,6 @@ import re
 import secrets
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -32,10 +31,12 @@ from gradio.utils import get_upload_folder
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
 from ecgqa.answer import QuestionError, checked, compares
 from ecgqa.criteria import checks
+from ecgqa.examples import EXAMPLES
 from ecgqa.export import Said, measurements_csv, pdf, png
 from ecgqa.formats import supported_suffixes
 from ecgqa.gallery import Gallery
 from ecgqa.language import ModelError
+from ecgqa.loader import ModelLoader
 from ecgqa.measure import Measurements
 from ecgqa.quality import assess
 from ecgqa.record import ECG, EcgFileError
@@ -78,81 +79,6 @@ MEDIA = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv"}
 # One question at a time; drawing never waits for it.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
-
-QUESTIONS = {
-    "Rhythm": (
-        "Does this ECG show atrial fibrillation?",
-        "Which rhythm does this ECG show?",
-        "Are there ventricular extrasystoles?",
-    ),
-    "Conduction": (
-        "Is there a complete left bundle branch block?",
-        "Is there a left anterior fascicular block?",
-        "Is there a first degree AV block?",
-    ),
-    "Infarct and ischaemia": (
-        "Does this ECG show an old inferior infarct?",
-        "Any sign of an anterior infarct?",
-        "In which leads are there inverted T waves?",
-    ),
-    "Hypertrophy": (
-        "Are there signs of left ventricular hypertrophy?",
-        "Is the QRS voltage high?",
-    ),
-    "Intervals and axis": (
-        "Is the PR interval prolonged?",
-        "Which intervals are above the normal range?",
-        "Which direction does the heart axis point in?",
-    ),
-    "Two ECGs": (
-        "Is a complete left bundle branch block new in the second ECG?",
-        "Has atrial fibrillation gone in the second ECG?",
-        "Which findings are new in the second ECG?",
-    ),
-}
-
-
-class ModelLoader:
-    """Loads the assistant on a thread of its own: the paper works before the model does."""
-
-    def __init__(self, factory: Callable):
-        self._factory = factory
-        self._done = threading.Event()
-        self._assistant = None
-        self.error: str | None = None
-        self.text, self.fraction = "Loading the model", None
-
-    def start(self) -> None:
-        """Begin to load; returns at once."""
-        threading.Thread(target=self._load, name="model-loader", daemon=True).start()
-
-    def _load(self) -> None:
-        try:
-            self._assistant = self._factory(self._report)
-        except Exception as error:
-            self.error = spoken(error)
-        finally:
-            self._done.set()
-
-    def _report(self, text: str, fraction: float | None = None) -> None:
-        self.text, self.fraction = text, fraction
-
-    @property
-    def is_done(self) -> bool:
-        """True once the model is ready or has failed."""
-        return self._done.is_set()
-
-    def wait(self, seconds: float | None = None) -> bool:
-        """Wait until loading ends; True when it did."""
-        return self._done.wait(seconds)
-
-    def assistant(self):
-        """The loaded assistant; waits for it. Raises ModelError where it could not be loaded."""
-        self._done.wait()
-        if self._assistant is None:
-            raise ModelError(self.error or "The model could not be loaded.")
-        return self._assistant
-
 
 # ------------------------------------------------------------------------------ words and errors
 
@@ -297,7 +223,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
     assistant_factory: called once with a progress callable (text, fraction | None); returns an
         `EcgAssistant`. gallery: the recordings to choose from.
     """
-    loader = ModelLoader(assistant_factory)
+    loader = ModelLoader(assistant_factory, spoken)
     names = list(gallery.names())
     with gr.Blocks(
         title="ECG question answering",
@@ -458,7 +384,7 @@ def _examples() -> list[gr.Dataset]:
                 components=["textbox"], samples=[[text] for text in texts], label=theme,
                 elem_classes="examples", samples_per_page=20,
             )
-            for theme, texts in QUESTIONS.items()
+            for theme, texts in EXAMPLES.items()
         ]  # fmt: skip
 
 
