@@ -13,7 +13,6 @@ import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from pydicom.waveforms.numpy_handler import multiplex_array
 
@@ -160,15 +159,14 @@ def _with_other_leads(
 
 def _dataset(upload: Upload) -> Dataset:
     not_dicom = f"{shown(upload.name)} is not a readable DICOM file. Please export it again."
+    # From memory: reading a file, pydicom would allocate whatever length an element claims.
+    content = upload.path.read_bytes()
     try:
-        if upload.head()[128:132] == b"DICM":
-            syntax = read_file_meta_info(upload.path).get("TransferSyntaxUID", "")
-            if syntax == DeflatedExplicitVRLittleEndian:
-                return pydicom.dcmread(io.BytesIO(_inflated(upload)), force=True)
-            return pydicom.dcmread(upload.path)
+        if DeflatedExplicitVRLittleEndian.encode() in content:
+            return pydicom.dcmread(io.BytesIO(_inflated(content, upload)), force=True)
         # Some carts leave out the preamble; without a waveform inside it is no such file.
-        dataset = pydicom.dcmread(upload.path, force=True)
-        if "WaveformSequence" not in dataset:
+        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        if content[128:132] != b"DICM" and "WaveformSequence" not in dataset:
             raise InvalidDicomError("no preamble, no waveform")
         return dataset
     except EcgFileError:
@@ -177,20 +175,18 @@ def _dataset(upload: Upload) -> Dataset:
         raise EcgFileError(not_dicom) from error
 
 
-def _inflated(upload: Upload) -> bytes:
+def _inflated(content: bytes, upload: Upload) -> bytes:
     """The data of a deflated file. Raises EcgFileError for more than is read of any other."""
     # Group length, the first element of the file's head, counts from its own end at byte 144.
-    begin = 144 + int.from_bytes(upload.head(144)[140:], "little")
-    with upload.path.open("rb") as file:
-        file.seek(begin)
-        # Some kilobytes can unfold to gigabytes.
-        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(file.read(), MAX_BYTES + 1)
-    if len(content) > MAX_BYTES:
+    begin = 144 + int.from_bytes(content[140:144], "little")
+    # Some kilobytes can unfold to gigabytes.
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[begin:], MAX_BYTES + 1)
+    if len(inflated) > MAX_BYTES:
         raise EcgFileError(
             f"{shown(upload.name)} unfolds to more than {MAX_BYTES // 2**20} MB. Please export a "
             "shorter piece of the recording."
         )
-    return content
+    return inflated
 
 
 def _group(index: int, item: Dataset) -> Group:
