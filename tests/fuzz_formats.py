@@ -21,6 +21,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import time
 import warnings
 import zipfile
 import zlib
@@ -48,6 +49,7 @@ Files = list[tuple[str, bytes]]
 
 MEMORY_BYTES = 2**30
 SECONDS = 10
+SLOW_S = 0.5
 RATE_HZ = 100
 GENERAL = "The file is damaged or not what its name says"
 
@@ -64,7 +66,11 @@ def name_of(family: Family) -> str:
 
 
 def _small_mv() -> np.ndarray:
-    return simulate("normal", seconds=3, rate_hz=RATE_HZ).ecg.signal_mv[:3].astype(np.float64)
+    return _twelve_mv()[:3]
+
+
+def _twelve_mv() -> np.ndarray:
+    return simulate("normal", seconds=3, rate_hz=RATE_HZ).ecg.signal_mv.astype(np.float64)
 
 
 def _wfdb(folder: Path) -> list[list[Path]]:
@@ -125,47 +131,60 @@ def _text(folder: Path) -> list[list[Path]]:
     ]
 
 
-def _arrays(folder: Path) -> list[list[Path]]:
-    twelve = simulate("normal", seconds=3, rate_hz=RATE_HZ).ecg.signal_mv
-    np.save(folder / "a.npy", twelve)
-    np.savez_compressed(folder / "b.npz", ecg=twelve, fs=RATE_HZ)
-    return [[folder / "a.npy"], [folder / "b.npz"]]
+def _numpy_array(folder: Path) -> list[list[Path]]:
+    from writers.arrays import write_npy, write_npz
+
+    twelve = _twelve_mv()
+    return [[write_npy(folder / "a.npy", twelve)], [write_npz(folder / "b.npz", ecg=twelve)]]
 
 
 def _matlab(folder: Path) -> list[list[Path]]:
-    from scipy.io import savemat
+    from writers.arrays import write_mat
 
-    twelve = simulate("normal", seconds=3, rate_hz=RATE_HZ).ecg.signal_mv
-    savemat(folder / "a.mat", {"val": (twelve * 1000).astype(np.int16), "fs": RATE_HZ})
-    savemat(folder / "b.mat", {"ecg": twelve, "fs": RATE_HZ}, do_compression=True)
-    return [[folder / "a.mat"], [folder / "b.mat"]]
+    twelve = _twelve_mv()
+    return [
+        [write_mat(folder / f"{level}.mat", level, packed, ecg=twelve, fs=float(RATE_HZ))]
+        for level, packed in (("5", True), ("5", False), ("4", False))
+    ]
 
 
-def _zip(folder: Path) -> list[list[Path]]:
-    with zipfile.ZipFile(folder / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in _wfdb(folder)[0]:
-            archive.write(path, path.name)
-    return [[folder / "a.zip"]]
+def _aecg(folder: Path) -> list[list[Path]]:
+    from writers.aecg import sequence_set, series, write_aecg
+
+    leads = series(sequence_set(_small_mv(), LEADS[:3], RATE_HZ))
+    return [[write_aecg(folder / "a.xml", leads)]]
+
+
+def _muse(folder: Path) -> list[list[Path]]:
+    from writers.muse import waveform, write_muse
+
+    return [[write_muse(folder / "a.xml", waveform(_small_mv(), LEADS[:3], base=RATE_HZ))]]
+
+
+def _sierra(folder: Path) -> list[list[Path]]:
+    from writers.sierra import write_sierra
+
+    twelve = _twelve_mv()
+    return [
+        [write_sierra(folder / f"{xli}.xml", twelve, xli=xli, rate_hz=RATE_HZ)]
+        for xli in (True, False)
+    ]
 
 
 def _picture(folder: Path) -> list[list[Path]]:
-    from matplotlib.figure import Figure
+    from printouts import Style, printout
 
-    figure = Figure(figsize=(4, 3), dpi=100)
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.plot(_small_mv()[1], "k", linewidth=0.8)
-    axes.set_xticks(range(0, 300, 20))
-    axes.grid(color="pink")
-    for suffix in (".png", ".pdf"):
-        figure.savefig(folder / f"a{suffix}")
-    return [[folder / "a.png"], [folder / "a.pdf"]]
+    page = printout(simulate("normal", rate_hz=500).ecg, Style())
+    page.image.save(folder / "a.png")
+    return [[folder / "a.png"]]
 
 
-# Suffix of a family → small valid files of it. What is not here starts from the real files in
-# $ECGQA_DATA/formats, where they are, and else from other families' files under its suffix.
+# Module of a family → small valid files of it. For others, the real files in $ECGQA_DATA/formats
+# with its suffixes, and else other families' files under its suffix.
 SEEDS: dict[str, Callable[[Path], list[list[Path]]]] = {
-    ".hea": _wfdb, ".dcm": _dicom, ".edf": _edf, ".scp": _scp, ".ecg": _ishne, ".csv": _text,
-    ".npy": _arrays, ".mat": _matlab, ".zip": _zip, ".png": _picture, ".pdf": _picture,
+    "wfdb_record": _wfdb, "dicom": _dicom, "edf": _edf, "scp": _scp, "ishne": _ishne,
+    "text": _text, "numpy_array": _numpy_array, "matlab": _matlab, "aecg": _aecg, "muse": _muse,
+    "sierra": _sierra, "picture": _picture,
 }  # fmt: skip
 MAX_REAL_BYTES = 300_000
 
@@ -173,16 +192,10 @@ MAX_REAL_BYTES = 300_000
 def seeds_of(family: Family) -> list[Files]:
     """Valid files of a family, as far as they are known here."""
     found: list[Files] = []
-    with tempfile.TemporaryDirectory() as folder:
-        for suffix in family.suffixes:
-            if suffix not in SEEDS or (suffix == ".mat" and ".hea" in family.suffixes):
-                continue
-            place = Path(folder) / suffix[1:]
-            place.mkdir()
-            sets = SEEDS[suffix](place)
-            if suffix in (".png", ".pdf"):
-                sets = [paths for paths in sets if paths[0].suffix in family.suffixes]
-            found += [[(path.name, path.read_bytes()) for path in paths] for paths in sets]
+    if make := SEEDS.get(name_of(family)):
+        with tempfile.TemporaryDirectory() as folder:
+            for paths in make(Path(folder)):
+                found.append([(path.name, path.read_bytes()) for path in paths])
     real = Path(os.environ.get("ECGQA_DATA", "nowhere")) / "formats"
     if not family.several:
         for path in sorted(real.glob("*/*")):
@@ -341,6 +354,10 @@ def damaged(rng: random.Random, family: Family, seeds: list[Files], all_seeds: l
         elif content:
             content = rng.choice(DAMAGES)(rng, content)
         files[k] = (name, content)
+    if rng.random() < 0.04:
+        within = rng.choice(["", "ECG/", "../", "/", "__MACOSX/._", "a/../../"])
+        packed = _zipped({within + name: content for name, content in files})
+        files = [("a.zip", _flipped(rng, packed) if rng.random() < 0.5 else packed)]
     return files
 
 
@@ -516,10 +533,14 @@ def fuzz(inputs: int, seed: int = 0, only: str | None = None, keep: Path | None 
             if only and name != only:
                 continue
             counts = table.setdefault(name, Counter())
+            slowest_s = 0.0
             for files in seeds[name]:
+                began_s = time.monotonic()
                 counts["seeds"] += 1
                 counts["seeds read"] += reader.read(files, number=1)[0] == "ECG"
-            for number in range(inputs // len(FAMILIES)):
+                slowest_s = max(slowest_s, time.monotonic() - began_s)
+            # Pictures take seconds each: a tenth of them must do.
+            for number in range(inputs // len(FAMILIES) // (10 if slowest_s > SLOW_S else 1)):
                 rng = random.Random(f"{seed} {name} {number}")
                 files = damaged(rng, family, seeds[name], all_seeds, str(root / "canary.dat"))
                 kind, remark = reader.read(files, number)
