@@ -175,8 +175,7 @@ def _picture(folder: Path) -> list[list[Path]]:
     from printouts import Style, printout
 
     page = printout(simulate("normal", rate_hz=500).ecg, Style())
-    page.image.save(folder / "a.png")
-    return [[folder / "a.png"]]
+    return [[page.save(folder / name)] for name in ("a.png", "b.jpg", "c.pdf")]
 
 
 # Module of a family → small valid files of it. For others, the real files in $ECGQA_DATA/formats
