@@ -98,3 +98,29 @@ def test_a_real_ecg_is_the_same_in_every_format(tmp_path, ecg_data):
             again = read_ecg(copy)
             assert again.rate_hz == ecg.rate_hz and again.missing_leads == (), kind
             assert np.abs(again.signal_mv - ecg.signal_mv).max() <= step, kind
+
+
+def test_segments_with_other_gains_and_orders(tmp_path):
+    """Fixed layout: gains differ. Variable layout: order and number of the leads differ too."""
+    signal_mv = simulate("normal", seconds=6, rate_hz=250).ecg.signal_mv.astype(np.float64)
+    names = LEADS[:3]
+    for first in ("", "lay 0\n"):
+        pieces = [("a", slice(0, 600), names, 1000.0), ("b", slice(600, 1500), names, 400.0)]
+        files = [tmp_path / "all.hea"]
+        if first:
+            pieces[1] = ("b", slice(600, 1500), ("III", "I"), 400.0)
+            lines = [f"~ 0 1000/mV 0 0 0 0 0 {name}" for name in names]
+            (tmp_path / "lay.hea").write_text("\n".join(["lay 3 250 0", *lines]) + "\n")
+            files.append(tmp_path / "lay.hea")
+        for name, at, held, gain in pieces:
+            rows = signal_mv[[LEADS.index(lead) for lead in held], at]
+            files += write_wfdb(tmp_path, rows, held, name=name, gain=gain, rate_hz=250)
+        count = 3 if first else 2
+        files[0].write_text(f"all/{count} 3 250 1500\n{first}a 600\nb 900\n")
+        ecg = read_ecg(files)
+        assert ecg.seconds == 6
+        for name in ("I", "III") if first else names:
+            assert np.abs(ecg.lead(name) - signal_mv[LEADS.index(name)]).max() <= 1 / 400
+        if first:
+            assert np.isnan(ecg.lead("II")[600:]).all()
+            assert np.abs(ecg.lead("II")[:600] - signal_mv[1, :600]).max() <= 1e-3

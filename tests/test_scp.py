@@ -16,7 +16,7 @@ from ecgqa.simulate import simulate
 STEP_MV = STEP_NV * 1e-6
 WAYS = [
     Coding(huffman, differences)
-    for huffman in ("", "default", "custom", "two")
+    for huffman in ("", "none", "default", "custom", "two")
     for differences in (0, 1, 2)
 ]
 
@@ -179,6 +179,13 @@ def test_a_wrong_checksum_is_a_note(tmp_path, ecg_mv):
     assert any("checksum" in note for note in ecg.notes)
 
 
+def test_a_checksum_that_looks_like_another_format(tmp_path, ecg_mv):
+    """The file begins with it: "<<" is not XML, nor 1F 8B a compressed file."""
+    for crc in (0x3C3C, 0x8B1F):
+        ecg = read_ecg(write_scp(tmp_path / "a.scp", ecg_mv, crc=crc))
+        assert ecg.missing_leads == ()
+
+
 def test_known_by_content_and_without_the_patient(tmp_path, ecg_mv):
     for named in (True, False):
         ecg = read_ecg(write_scp(tmp_path / "IM01", ecg_mv, how=Coding(named=named)))
@@ -197,6 +204,10 @@ def test_what_cannot_be_read(tmp_path, simulated, ecg_mv):
     refused(write_scp(path, ecg_mv, rhythm=False), "holds no rhythm")
     refused(write_scp(path, ecg_mv, announced=2**32 - 1), "cut off")
     refused(write_scp(path, ecg_mv, announced=6000), "announces 12.0 s", "only 6.0 s")
+    for gone in (4, 5):
+        path = write_scp(path, ecg_mv, how=_beats(simulated, ecg_mv), without=[gone])
+        refused(path, "the beat is not in the file")
+    refused(write_scp(path, ecg_mv, without=[3]), "which leads")
     refused(write_scp(path, ecg_mv[:2], numbers=[24, 25]), "No ECG lead")
     refused(write_scp(path, ecg_mv, how=Coding(differences=3)), "unknown way")
     refused(write_scp(path, ecg_mv[:1].repeat(80, 0), numbers=range(1, 81)), "80 leads")
@@ -208,6 +219,6 @@ def test_what_cannot_be_read(tmp_path, simulated, ecg_mv):
     path.write_bytes(b"x" * 1000)
     refused(path, "not a readable SCP-ECG")
     table = content.index(b"\x01\x00\x05\x00\x02\x02\x01")
-    for value in (b"\0\0", b"\xff\xff", b"\x02\0"):
+    for value in (b"\xff\xff", b"\x02\0"):
         path.write_bytes(content[:table] + value + content[table + 2 :])
         refused(path)

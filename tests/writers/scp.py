@@ -24,7 +24,8 @@ STEP_NV = 2500
 class Coding:
     """How the samples are stored.
 
-    huffman: "" for none, "default", "custom" (one table), "two" (two tables with a switch).
+    huffman: "" for none, "none" for a section that says so, "default", "custom" (one table),
+        "two" (two tables, with codes that switch between them).
     differences: 0, 1 or 2.
     fiducials: sample numbers (from 1) of the beats a reference beat of `beat` samples, whose
         fiducial is sample number `beat_fiducial`, was subtracted from; none without them.
@@ -57,8 +58,12 @@ def write_scp(
     announced: int | None = None,
     crc: int | None = None,
     rhythm: bool = True,
+    without: Sequence[int] = (),
 ) -> Path:
-    """starts: first sample number of each lead, 1 without; announced: samples that are claimed."""
+    """starts: first sample number of each lead, 1 without; announced: samples that are claimed.
+
+    without: sections that are left out.
+    """
     how = how or Coding()
     n_leads, n = signal_mv.shape
     raw = np.round(signal_mv * 1e6 / step_nv).astype(np.int64)
@@ -86,7 +91,8 @@ def write_scp(
         stored = np.array([_thinned(row, how) for row in raw])
         bimodal = int(how.decimation > 1)
         bodies[6] = _signals(stored, how, step_nv, interval_us * how.decimation, bimodal)
-    path.write_bytes(_file(bodies, how, crc))
+    kept = {number: body for number, body in bodies.items() if number not in without}
+    path.write_bytes(_file(kept, how, crc))
     return path
 
 
@@ -170,7 +176,8 @@ def _signals(raw: np.ndarray, how: Coding, step_nv: int, interval_us: int, bimod
             numbers[1:] = row[1:] - row[:-1]
         elif how.differences == 2:
             numbers[2:] = row[2:] - 2 * row[1:-1] + row[:-2]
-        data = _coded(numbers, how.huffman) if how.huffman else numbers.astype("<i2").tobytes()
+        plain = how.huffman in ("", "none")
+        data = numbers.astype("<i2").tobytes() if plain else _coded(numbers, how.huffman)
         encoded.append(data + b"\0" * (len(data) % 2))
     body = struct.pack("<HHBB", step_nv, interval_us, how.differences, bimodal)
     body += struct.pack(f"<{len(encoded)}H", *map(len, encoded))
@@ -201,8 +208,8 @@ _CUSTOM = [(2, 2, 1, 0, "00"), (2, 2, 1, 1, "01"), (2, 2, 1, -1, "10"), (3, 11, 
 
 
 def _tables(kind: str) -> bytes:
-    if kind == "default":
-        return struct.pack("<H", 19999)
+    if kind in ("default", "none"):
+        return struct.pack("<H", 19999 if kind == "default" else 0)
     second = [(1, 17, 1, 0, "0"), (2, 2, 0, 1, "10")]
     tables = [_CUSTOM] if kind == "custom" else [[*_CUSTOM, (4, 4, 0, 2, "1111")], second]
     body = struct.pack("<H", len(tables))

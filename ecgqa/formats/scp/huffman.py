@@ -45,13 +45,16 @@ def default_table() -> Table:
 
 
 def parse_tables(section: bytes) -> tuple[Table, ...]:
-    """The tables of section 2. Raises EcgFileError for codes that cannot be told apart."""
+    """The tables of section 2, none where it says that nothing was compressed.
+
+    Raises EcgFileError when they are damaged.
+    """
     broken = EcgFileError("The compression tables of the SCP-ECG file are damaged.")
     try:
         (n_tables,) = struct.unpack_from("<H", section)
         if n_tables == _DEFAULT:
             return (default_table(),)
-        if not 1 <= n_tables <= _MAX_TABLES:
+        if n_tables > _MAX_TABLES:
             raise broken
         tables: list[Table] = []
         at = 2

@@ -41,11 +41,6 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         raise EcgFileError(f"The rhythm in {shown(upload.name)} is coded in an unknown way.")
     tables = parse_tables(scp.huffman) if scp.huffman is not None else ()
     beat = scp.reference if scp.subtracted else None
-    if scp.subtracted and (beat is None or not scp.beats):
-        raise EcgFileError(
-            f"{shown(upload.name)} stores its rhythm as the difference from a median beat, but "
-            "the beat is not in the file."
-        )
     decimation = _decimation(scp)
     interval_us = rhythm.interval_us / decimation
     signal_hz, notes = stated_or_given(1e6 / interval_us if interval_us else None, rate_hz)

@@ -112,10 +112,17 @@ def parse(upload: Upload) -> ScpFile:
     try:
         leads, flags = _leads(bodies[3])
         beat_ms, fiducial, beats, zones = _beats(bodies.get(4, b""))
+        # Some carts set the flag and then give the beat a length of 0: nothing was subtracted.
+        subtracted = bool(flags & 1) and (beat_ms > 0 or 4 not in bodies)
+        if subtracted and not {4, 5} <= bodies.keys():
+            raise EcgFileError(
+                f"{shown(upload.name)} stores its rhythm as the difference from a median beat, but "
+                "the beat is not in the file."
+            )
         return ScpFile(
             leads=leads,
             huffman=bodies.get(2),
-            subtracted=bool(flags & 1),
+            subtracted=subtracted,
             beat_ms=beat_ms,
             fiducial=fiducial,
             beats=beats,
