@@ -104,6 +104,17 @@ def test_a_pause_of_hours_ends_the_reading(tmp_path, ecg_mv):
     assert ecg.seconds == 5 and any("Only the first 5 s" in note for note in ecg.notes)
 
 
+def test_a_pause_beyond_the_most_samples_ends_the_reading(tmp_path):
+    """12 leads of 5 or 10 kHz: fewer than ten minutes are read, and pauses count."""
+    signal_mv = np.tile(np.asarray(simulate("normal", seconds=4, rate_hz=500).ecg.signal_mv), 20)
+    how = Written(onsets_s=[0, 1, 2, 3, 491, 493, 494, 495], discontinuous=True)
+    path = write_edf(tmp_path / "a.edf", leads_as_signals(signal_mv, per_record=5000), how)
+    assert read_ecg(path).seconds == 492
+    how.record_s, how.onsets_s = 0.5, [0, 0.5, 1, 1.5, 2, 2.5, 3, 299, 301]
+    path = write_edf(tmp_path / "b.edf", leads_as_signals(signal_mv, per_record=5000), how)
+    assert read_ecg(path).seconds == 3.5
+
+
 @pytest.mark.parametrize("onsets", [[0, 1, 1.5, 2, 3, 4, 5, 6], [5, 4, 3, 2, 1, 0, 0, 0]])
 def test_records_that_overlap_are_refused(tmp_path, ecg_mv, onsets):
     how = Written(onsets_s=onsets, discontinuous=True)

@@ -17,7 +17,6 @@ import numpy as np
 
 from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import (
-    MAX_SECONDS,
     Recording,
     kept_note,
     samples_kept,
@@ -109,7 +108,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
     n_read = min(len(raw), math.ceil(most / finest))
     runs = [(0, n_read, 0)]
     if header.discontinuous:
-        runs = _runs(header, raw[:n_read], signal_hz, finest, upload)
+        runs = _runs(header, raw[:n_read], signal_hz, finest, most, upload)
     n_samples = min(runs[-1][2] + (runs[-1][1] - runs[-1][0]) * finest, most)
     if runs[-1][1] < len(raw):
         notes += (kept_note(n_samples / signal_hz, len(raw) * finest / signal_hz),)
@@ -228,11 +227,11 @@ def _signal(
 
 
 def _runs(
-    header: Header, raw: np.ndarray, signal_hz: float, finest: int, upload: Upload
+    header: Header, raw: np.ndarray, signal_hz: float, finest: int, most: int, upload: Upload
 ) -> list[tuple[int, int, int]]:
     """Stretches without a pause: first record, record behind the last, sample they begin at.
 
-    Only those that begin in the first minutes. Raises EcgFileError when the times of the records
+    Only those within the first `most` samples. Raises EcgFileError when the times of the records
     are missing or do not go forward.
     """
     broken = EcgFileError(
@@ -255,7 +254,7 @@ def _runs(
         expected = runs[-1][2] + (index - runs[-1][0]) * finest if runs else 0
         if place < expected - 1:
             raise broken
-        if place > (MAX_SECONDS * signal_hz) - finest and runs:
+        if place > most - finest and runs:
             break
         if runs and place <= expected + 1:
             runs[-1] = (runs[-1][0], index + 1, runs[-1][2])
