@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ecgqa.formats import dicom, text, wfdb_record
+from ecgqa.formats import dicom, edf, ishne, scp, text, wfdb_record
 from ecgqa.formats.recording import Recording, check_rate
 from ecgqa.formats.units import millivolts_per
 from ecgqa.formats.upload import Upload, gather, sha256_of, shown
@@ -38,6 +38,9 @@ class Family:
 FAMILIES = (
     Family((".hea", ".dat", ".mat"), wfdb_record.read, several=True),
     Family((".dcm", ".dicom"), dicom.read, looks_right=dicom.looks_right),
+    Family((".edf", ".bdf"), edf.read, looks_right=edf.looks_right),
+    Family((".scp",), scp.read, looks_right=scp.looks_right),
+    Family((".ecg", ".ishne"), ishne.read, looks_right=ishne.looks_right),
     Family((".csv", ".tsv", ".txt"), text.read),
 )
 
@@ -110,6 +113,8 @@ def _family(uploads: Sequence[Upload]) -> Family:
             "a time."
         )
     (upload,) = uploads
+    if known := _recognised(upload):  # SCP-ECG begins with its checksum, which may be a "<"
+        return known
     for start, what in _STRANGERS:
         if upload.head(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(start):
             raise EcgFileError(f"{shown(upload.name)} is {what}")
@@ -121,9 +126,11 @@ def _family(uploads: Sequence[Upload]) -> Family:
     )
 
 
-def _family_of(upload: Upload) -> Family | None:
+def _recognised(upload: Upload) -> Family | None:
     head = upload.head(256)
-    for family in FAMILIES:
-        if family.looks_right(head):
-            return family
-    return next((family for family in FAMILIES if upload.suffix in family.suffixes), None)
+    return next((family for family in FAMILIES if family.looks_right(head)), None)
+
+
+def _family_of(upload: Upload) -> Family | None:
+    by_suffix = (family for family in FAMILIES if upload.suffix in family.suffixes)
+    return _recognised(upload) or next(by_suffix, None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,20 +13,21 @@ import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from pydicom.waveforms.numpy_handler import multiplex_array
 
 from ecgqa.formats.leads import LeadChoice, choose_leads, lead_of
-from ecgqa.formats.recording import MAX_SECONDS, Recording, stated_or_given
+from ecgqa.formats.recording import Recording, kept_note, samples_kept, stated_or_given
 from ecgqa.formats.units import to_millivolts
-from ecgqa.formats.upload import Upload, check_size, shown
+from ecgqa.formats.upload import MAX_BYTES, Upload, check_size, shown
 from ecgqa.record import LEADS, EcgFileError
 
 # Lead numbers of SCP-ECG (EN 1064): MDC codes ("2:61") and SCPECG codes ("5.6.3-9-61") end in them.
 _LEAD_NUMBERS: dict[int, str] = dict(
     zip((1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), LEADS, strict=True)
 )
+# File meta information group length, and specific character set, as they begin a file.
+_FIRST_ELEMENTS = (b"\x02\0\0\0UL\x04\0", b"\x08\0\x05\0CS\x0a\0", b"\x08\0\x05\0\x0a\0\0\0")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,11 +41,20 @@ class Group:
     n_samples: int
 
     @property
-    def is_original(self) -> bool:
-        """False for what the device calculated: median beats."""
+    def is_derived(self) -> bool:
+        """True for what the device calculated."""
+        return str(self.item.get("WaveformOriginality", "ORIGINAL")).upper() == "DERIVED"
+
+    @property
+    def is_beat(self) -> bool:
+        """True for a median beat, by its label."""
         label = str(self.item.get("MultiplexGroupLabel", "")).casefold()
-        derived = str(self.item.get("WaveformOriginality", "ORIGINAL")).upper() == "DERIVED"
-        return not derived and not re.search(r"median|average|representative|beat", label)
+        return bool(re.search(r"median|average|representative|beat", label))
+
+    @property
+    def is_original(self) -> bool:
+        """True for the recorded rhythm."""
+        return not self.is_derived and not self.is_beat
 
     @property
     def offset_ms(self) -> float | None:
@@ -57,8 +69,11 @@ class Group:
 
 
 def looks_right(head: bytes) -> bool:
-    """True for the first bytes of a DICOM file: "DICM" behind the preamble of 128."""
-    return head[128:132] == b"DICM"
+    """True for the first bytes of a DICOM file: "DICM" behind the preamble of 128.
+
+    Or the first element of the file's head or data, where a cart left out the preamble.
+    """
+    return head[128:132] == b"DICM" or head[:8] in _FIRST_ELEMENTS
 
 
 def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) -> Recording:
@@ -90,13 +105,18 @@ def _rhythm(upload: Upload, rate_hz: float | None, units: str | None) -> Recordi
             groups.append(_group(index, item))
         except EcgFileError as error:
             refused = refused or error
-    best = max(groups, key=lambda g: (g.is_original, g.lead_seconds), default=None)
+    best = max(groups, key=lambda g: (g.is_original, not g.is_beat, g.lead_seconds), default=None)
     if best is None or (refused and not best.is_original):
         raise refused or EcgFileError(f"{shown(upload.name)} holds no ECG lead.")
     stated_hz, rate_notes = stated_or_given(best.rate_hz, rate_hz)
     notes = rate_notes + best.choice.notes
-    if not best.is_original:
+    if best.is_beat:
         notes += ("The file holds only a calculated beat, not the recorded rhythm.",)
+    elif best.is_derived:
+        notes += ("The file says that the device calculated this rhythm from the recorded one.",)
+    n_kept = samples_kept(stated_hz, len(best.item.ChannelDefinitionSequence))
+    if n_kept < best.n_samples:
+        notes += (kept_note(n_kept / stated_hz, best.n_samples / stated_hz),)
     leads_mv, joined = _with_other_leads(dataset, best, groups, stated_hz, units)
     return Recording(leads_mv, stated_hz, upload.stem, notes + joined)
 
@@ -109,8 +129,9 @@ def _with_other_leads(
     Carts that record three leads at a time store one group per column of the page. They are put
     where their time offsets say, with NaN around them.
     """
-    leads_mv = _leads_mv(dataset, best, units)
+    leads_mv = _leads_mv(dataset, best, rate_hz, units)
     start_ms = best.offset_ms
+    most = samples_kept(rate_hz, n_channels=len(LEADS))
     pieces: dict[str, tuple[int, np.ndarray]] = {}
     for group in groups:
         if group is best or not group.is_original or group.rate_hz != best.rate_hz:
@@ -118,9 +139,9 @@ def _with_other_leads(
         if group.offset_ms is None or start_ms is None:
             continue
         first = round((group.offset_ms - start_ms) * rate_hz / 1000)
-        if abs(first) > MAX_SECONDS * rate_hz:
+        if abs(first) > most:
             continue
-        for lead, signal in _leads_mv(dataset, group, units).items():
+        for lead, signal in _leads_mv(dataset, group, rate_hz, units).items():
             if lead not in leads_mv:
                 pieces.setdefault(lead, (first, signal))
     if not pieces:
@@ -128,33 +149,44 @@ def _with_other_leads(
     pieces |= {lead: (0, signal) for lead, signal in leads_mv.items()}
     begin = min(first for first, _ in pieces.values())
     end = max(first + signal.size for first, signal in pieces.values())
-    joined = {lead: np.full(end - begin, np.nan) for lead in pieces}
+    n_samples = min(end - begin, most)
+    joined = {lead: np.full(n_samples, np.nan, np.float32) for lead in pieces}
     for lead, (first, signal) in pieces.items():
-        joined[lead][first - begin : first - begin + signal.size] = signal
+        at = min(first - begin, n_samples)
+        joined[lead][at : at + signal.size] = signal[: n_samples - at]
     return joined, ("The leads were not all recorded at the same time.",)
 
 
 def _dataset(upload: Upload) -> Dataset:
     not_dicom = f"{shown(upload.name)} is not a readable DICOM file. Please export it again."
+    # From memory: reading a file, pydicom would allocate whatever length an element claims.
+    content = upload.path.read_bytes()
     try:
-        if looks_right(upload.head()):
-            syntax = read_file_meta_info(upload.path).get("TransferSyntaxUID", "")
-            if syntax == DeflatedExplicitVRLittleEndian:
-                # Some kilobytes of it can unfold to gigabytes.
-                raise EcgFileError(
-                    f"{shown(upload.name)} is stored compressed (deflated). Please export it "
-                    "uncompressed."
-                )
-            return pydicom.dcmread(upload.path)
+        if DeflatedExplicitVRLittleEndian.encode() in content:
+            return pydicom.dcmread(io.BytesIO(_inflated(content, upload)), force=True)
         # Some carts leave out the preamble; without a waveform inside it is no such file.
-        dataset = pydicom.dcmread(upload.path, force=True)
-        if "WaveformSequence" not in dataset:
+        dataset = pydicom.dcmread(io.BytesIO(content), force=True)
+        if content[128:132] != b"DICM" and "WaveformSequence" not in dataset:
             raise InvalidDicomError("no preamble, no waveform")
         return dataset
     except EcgFileError:
         raise
     except Exception as error:
         raise EcgFileError(not_dicom) from error
+
+
+def _inflated(content: bytes, upload: Upload) -> bytes:
+    """The data of a deflated file. Raises EcgFileError for more than is read of any other."""
+    # Group length, the first element of the file's head, counts from its own end at byte 144.
+    begin = 144 + int.from_bytes(content[140:144], "little")
+    # Some kilobytes can unfold to gigabytes.
+    inflated = zlib.decompressobj(-zlib.MAX_WBITS).decompress(content[begin:], MAX_BYTES + 1)
+    if len(inflated) > MAX_BYTES:
+        raise EcgFileError(
+            f"{shown(upload.name)} unfolds to more than {MAX_BYTES // 2**20} MB. Please export a "
+            "shorter piece of the recording."
+        )
+    return inflated
 
 
 def _group(index: int, item: Dataset) -> Group:
@@ -166,6 +198,11 @@ def _group(index: int, item: Dataset) -> Group:
             "The DICOM file announces other leads than it describes. It seems damaged."
         )
     choice = choose_leads([_channel_name(channel) for channel in channels])
+    if item.get("WaveformSampleInterpretation") in ("MB", "AB"):
+        raise EcgFileError(
+            "The samples of the DICOM file are companded (mu-law or A-law), as for sound. Please "
+            "export them as plain numbers."
+        )
     n_bytes = n_channels * n_samples * int(item.get("WaveformBitsAllocated") or 16) // 8
     if n_bytes > len(item.get("WaveformData") or b""):
         raise EcgFileError(
@@ -190,8 +227,11 @@ def _channel_name(channel: Dataset) -> str:
     return next((text for text in texts if lead_of(text)), next(filter(None, texts), ""))
 
 
-def _leads_mv(dataset: Dataset, group: Group, units: str | None) -> dict[str, np.ndarray]:
+def _leads_mv(
+    dataset: Dataset, group: Group, rate_hz: float, units: str | None
+) -> dict[str, np.ndarray]:
     samples = multiplex_array(dataset, group.index, as_raw=True)
+    samples = samples[: samples_kept(rate_hz, samples.shape[1])]
     padding = group.item.get("WaveformPaddingValue")
     if isinstance(padding, bytes):
         padding = np.frombuffer(padding[: samples.itemsize], samples.dtype)
