@@ -18,13 +18,12 @@ import pandas as pd
 
 from ecgqa.formats.leads import MAX_CHANNELS, LeadChoice, choose_leads, lead_of, stand_in_of
 from ecgqa.formats.recording import (
-    MAX_RATE_HZ,
-    MIN_RATE_HZ,
     Recording,
     kept_note,
     samples_kept,
     stated_or_given,
 )
+from ecgqa.formats.time_axis import rate_shown_by
 from ecgqa.formats.units import millivolts_per, to_millivolts, units_in
 from ecgqa.formats.upload import Upload, check_size, shown
 from ecgqa.record import LEADS, EcgFileError
@@ -44,7 +43,6 @@ _STATED_RATE = re.compile(
     r"(?:sampl\w*[\s_-]*(?:rate|freq\w*)|\bfs\b)[^\d\n]{0,15}(\d+(?:\.\d+)?)\s*(k?)(?:hz|sps|/s|$|\s)"
 )
 _STATED_UNITS = re.compile(r"\bunits?\b\s*[:=]?\s*([\d.]*\s*[a-zμµ]+(?:/[a-z]+)?)")
-_SECONDS = {"s": 1.0, "m": 1e-3, "u": 1e-6, "μ": 1e-6, "µ": 1e-6}
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 _MAX_HEADING = 200
 _MAX_LINE = 4000
@@ -346,35 +344,8 @@ def _rate_of(
             seconds = comma.astype(float).to_numpy()
     except (ValueError, TypeError, AttributeError) as error:
         raise EcgFileError(f"The time column of {shown(upload.name)} cannot be read.") from error
-    n = len(seconds)
-    step = (seconds[-1] - seconds[0]) / (n - 1) if n > 1 else np.nan
-    ideal = seconds[0] + step * np.arange(n)
-    if not (
-        np.isfinite(seconds).all() and step > 0 and np.abs(seconds - ideal).max() <= 1.5 * step
-    ):
-        raise EcgFileError(
-            f"The time column of {shown(upload.name)} has gaps, repeats or steps back, so the "
-            "recording is not one continuous ECG."
-        )
-    notes: tuple[str, ...] = ()
-    if unit is None:
-        # Without a unit only one reading can give the rate of an ECG: the ranges do not overlap.
-        # Except a plain count 0, 1, 2, ...: that may be milliseconds or just the line number.
-        if step == 1:
-            return other_hz, ()
-        fits = [
-            u
-            for u in ("s", "ms", "us")
-            if MIN_RATE_HZ <= 1 / (step * _SECONDS[u[0]]) <= MAX_RATE_HZ
-        ]
-        if len(fits) != 1:
-            return other_hz, ()
-        unit = fits[0]
-        notes = (f"The time column has no unit; its steps fit only {unit}.",)
-    rate_hz = 1 / (step * _SECONDS[unit[0]])
-    # Times are written with few digits: 360.01 is 360.
-    whole = round(rate_hz)
-    return (float(whole) if whole and abs(rate_hz - whole) < 1e-3 * rate_hz else rate_hz), notes
+    where = f"The time column of {shown(upload.name)}"
+    return rate_shown_by(seconds, unit, other_hz, where)
 
 
 def _check_counts_up(column: np.ndarray, upload: Upload) -> None:
