@@ -24,6 +24,7 @@ from ecgqa.formats.units import millivolts_per, units_in
 from ecgqa.record import ECG, LEADS, EcgFileError
 
 RATE_HZ = 250
+pytestmark = pytest.mark.usefixtures("temp_folder")
 
 
 def leads_mv(seconds: float = 4.0, rate_hz: float = RATE_HZ) -> np.ndarray:
@@ -130,15 +131,6 @@ def refused(paths, *parts: str, **given) -> str:
     assert message.endswith((".", ")."))
     assert "Error" not in message and "Traceback" not in message and "<" not in message
     return message
-
-
-@pytest.fixture(autouse=True)
-def temp_folder(tmp_path_factory, monkeypatch) -> Path:
-    """A temporary folder of its own, which every test must leave empty."""
-    folder = tmp_path_factory.mktemp("temp")
-    monkeypatch.setattr(tempfile, "tempdir", str(folder))
-    yield folder
-    assert list(folder.iterdir()) == []
 
 
 # --- names and units -------------------------------------------------------------------------

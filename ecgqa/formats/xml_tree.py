@@ -20,7 +20,7 @@ from ecgqa.formats.upload import Upload, shown
 from ecgqa.record import EcgFileError
 
 MAX_DEPTH = 60
-MAX_ELEMENTS = 300_000
+MAX_ELEMENTS = 200_000
 """An aECG with every beat of ten minutes annotated stays below; each one costs memory."""
 
 _BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8", b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}

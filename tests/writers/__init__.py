@@ -1,0 +1,1 @@
+"""Writers of ECG files for the tests, written from the formats' descriptions, not the readers."""
