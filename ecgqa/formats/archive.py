@@ -9,14 +9,14 @@ from ecgqa.formats.wfdb_record import MAX_SET_BYTES
 from ecgqa.formats.zip_members import open_zip, unfolded
 from ecgqa.record import EcgFileError
 
-_MARK = b"PK\x03\x04"
+_MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty one
 _NESTED = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar", ".bz2", ".xz")
 _BESIDE = ("readme", "license", "licence", "copying", "changelog", "records", "sha256sums")
 
 
 def is_archive(upload: Upload) -> bool:
     """True for a zip of files, also one with another suffix; not for the zip that .npz is."""
-    return upload.head(4) == _MARK and upload.suffix != ".npz"
+    return upload.head(4) in _MARKS and upload.suffix != ".npz"
 
 
 def unpacked(upload: Upload, folder: Path) -> tuple[Upload, ...]:

@@ -82,7 +82,7 @@ def _level_4(data: bytes) -> Values:
         name = data[place : place + n_name].split(b"\0")[0].decode("latin-1")
         array = np.frombuffer(data, dtype, rows * columns, place + n_name)
         matrix = array.reshape((rows, columns), order="F")
-        if kind % 10 == 0:
+        if kind % 10 == 0 and not imaginary:
             values[name] = matrix
         elif kind % 10 == 1:
             values[name] = _lines(matrix)
@@ -143,13 +143,14 @@ def _matrix(content: bytes, order: str, depth: int):
     parts = list(_parts(content, order))
     if len(parts) < 3 or depth == 0:
         raise _Damaged
-    (_, flags), (_, dimensions), (_, name_bytes), *rest = parts
-    kind = struct.unpack_from(order + "I", flags)[0] & 0xFF
+    (_, flag_bytes), (_, dimensions), (_, name_bytes), *rest = parts
+    flags = struct.unpack_from(order + "I", flag_bytes)[0]
+    kind, is_complex = flags & 0xFF, flags & 0x800
     shape = tuple(np.frombuffer(dimensions, order + "i4").tolist())
     name = name_bytes.decode("latin-1")
     if min(shape, default=0) < 0:
         raise _Damaged
-    if kind in _NUMBERS and rest:
+    if kind in _NUMBERS and rest and not is_complex:
         array = _numbers(*rest[0], order)
         if array.size != math.prod(shape):
             raise _Damaged
