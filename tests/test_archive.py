@@ -14,6 +14,7 @@ from test_aecg import FUZZ, simulated
 from test_formats import ecg_or_sentence, refused, write_table, write_wfdb
 from writers.aecg import sequence_set, series, write_aecg
 from writers.arrays import write_mat, write_npy, write_npz
+from writers.cardiosoft import block, write_cardiosoft
 from writers.muse import waveform, write_muse
 from writers.sierra import write_sierra
 
@@ -48,6 +49,11 @@ def one_of_each(folder: Path, signal: np.ndarray) -> dict[str, tuple[Path, dict,
         ),
         "aecg": (write_aecg(folder / "d.xml", series(sequence_set(signal))), {}, 0.0025),
         "muse": (write_muse(folder / "e.xml", waveform(signal)), {}, 0.00488),
+        "cardiosoft": (
+            write_cardiosoft(folder / "h.xml", block("StripData", signal)),
+            {},
+            0.005,
+        ),
         "xli": (write_sierra(folder / "f.xml", signal), {}, 0.005),
         "sierra": (write_sierra(folder / "g.xml", signal, xli=False), {}, 0.005),
     }

@@ -77,6 +77,9 @@ def test_more_and_fewer_leads(tmp_path):
     ecg = read_ecg(write_sierra(tmp_path / "a.xml", sixteen, names=names))
     assert np.abs(ecg.signal_mv - signal).max() <= STEP_MV
     assert any("V3R" in note for note in ecg.notes)
+    for xli in (True, False):
+        path = write_sierra(tmp_path / "a.xml", sixteen, "1.03", xli)
+        assert np.abs(read_ecg(path).signal_mv - signal).max() <= STEP_MV
     ecg = read_ecg(write_sierra(tmp_path / "a.xml", signal[:2], xli=False, names=("I", "II")))
     assert set(ecg.missing_leads) == set(LEADS[6:])
 

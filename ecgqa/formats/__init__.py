@@ -12,7 +12,17 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ecgqa.formats import aecg, dicom, matlab, muse, numpy_array, sierra, text, wfdb_record
+from ecgqa.formats import (
+    aecg,
+    cardiosoft,
+    dicom,
+    matlab,
+    muse,
+    numpy_array,
+    sierra,
+    text,
+    wfdb_record,
+)
 from ecgqa.formats.archive import is_archive, unpacked
 from ecgqa.formats.recording import Recording, check_rate
 from ecgqa.formats.units import millivolts_per
@@ -46,6 +56,7 @@ FAMILIES = (
     Family((".dcm", ".dicom"), dicom.read, looks_right=dicom.looks_right),
     Family((".xml",), aecg.read, xml_root="annotatedecg"),
     Family((".xml",), muse.read, xml_root="restingecg"),
+    Family((".xml",), cardiosoft.read, xml_root="cardiologyxml"),
     Family((".xml",), sierra.read, xml_root="restingecgdata"),
     Family((".npy", ".npz"), numpy_array.read, looks_right=numpy_array.looks_right),
     # Behind WFDB: a .mat beside a header is WFDB's, one that comes alone is MATLAB's own.
@@ -207,6 +218,6 @@ def _family_of(upload: Upload, alone: bool) -> Family | None:
                 return family
         raise EcgFileError(
             f"{shown(upload.name)} is XML or HTML of a kind that is not known here (“{shown(root)}”"
-            "). Known are HL7 aECG, GE MUSE and Philips Sierra."
+            "). Known are HL7 aECG, GE MUSE, GE CardioSoft and Philips Sierra."
         )
     return next((f for f in FAMILIES if upload.suffix in f.suffixes and not f.xml_root), None)

@@ -54,7 +54,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
     per_step_mv = to_millivolts(f"{step_uv:g} uV" if step_uv else None, units, "its samples")
     names = _names(parsed, signal, upload)
     rows = _rows(parsed, len(names), check_rate(final_hz), upload)
-    n_ecg = _end_of_ecg(rows, final_hz)
+    n_ecg = _end_of_ecg(rows, final_hz, per_step_mv)
     if n_ecg < rows[0].size:
         notes += ("The calibration pulse at the end was left out.",)
     choice = choose_leads(names)
@@ -107,7 +107,7 @@ def _rows(parsed: Element, n_leads: int, rate_hz: float, upload: Upload) -> list
     if bits not in (None, 16.0):
         raise EcgFileError(f"{shown(upload.name)} stores {bits:g} bits per sample; known are 16.")
     duration_ms = number_in(parsed.get("durationperchannel")) or 0.0
-    n_announced = round(min(max(duration_ms / 1000, 0), MAX_SECONDS) * rate_hz)
+    n_announced = round(max(duration_ms, 0) * rate_hz / 1000)
     try:
         data = bytes_of(parsed.text or "")
     except ValueError as error:
@@ -117,7 +117,9 @@ def _rows(parsed: Element, n_leads: int, rate_hz: float, upload: Upload) -> list
         rows = _unfolded(data, n_leads, n_most=int(MAX_SECONDS * rate_hz))
     else:
         samples = np.frombuffer(data[: len(data) // 2 * 2], "<i2").astype(np.int64)
-        rows = list(samples[: samples.size // n_leads * n_leads].reshape(n_leads, -1))
+        # More channels may be stored than are named: then the length tells where they end.
+        length = n_announced or samples.size // n_leads
+        rows = [samples[k * length : (k + 1) * length] for k in range(n_leads)]
     shortest = min((row.size for row in rows), default=0)
     if len(rows) < n_leads or shortest < n_announced:
         raise EcgFileError(
@@ -126,18 +128,25 @@ def _rows(parsed: Element, n_leads: int, rate_hz: float, upload: Upload) -> list
             "again."
         )
     rows = [row[: n_announced or shortest] for row in rows]
-    return _restored(rows) if compressed and n_leads >= 6 else rows
+    if n_leads < 6:
+        return rows
+    one, two, three = rows[:3]
+    # Public readers disagree whether an uncompressed file holds the whole lead III: it tells.
+    follows = np.abs(two - one - three).sum() <= np.abs(three).sum()
+    return rows if follows and not compressed else _restored(rows)
 
 
-def _end_of_ecg(rows: Sequence[np.ndarray], rate_hz: float) -> int:
+def _end_of_ecg(rows: Sequence[np.ndarray], rate_hz: float, per_step_mv: float) -> int:
     """Number of samples before the calibration pulse that Philips carts put behind the ECG.
 
-    There every channel shows the same pulse, which no heart could do: I = II means III = 0.
+    There every channel shows the same: nothing, and a pulse of 1 mV. No heart could: I = II means
+    III = 0.
     """
     differ = np.flatnonzero(np.ptp(np.stack(rows), axis=0))
     end = int(differ[-1]) + 1 if differ.size else rows[0].size
-    tail = rows[0][end:]
-    return end if tail.size >= 0.2 * rate_hz and tail.any() else rows[0].size
+    levels_mv = np.unique(rows[0][end:]) * per_step_mv
+    pulse = levels_mv.size == 2 and levels_mv[0] == 0 and 0.9 < levels_mv[1] < 1.1
+    return end if pulse and rows[0].size - end >= 0.2 * rate_hz else rows[0].size
 
 
 def _restored(rows: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -9,6 +9,7 @@ entities by defusedxml, nesting and numbers of elements by counting while parsin
 from __future__ import annotations
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, ParseError
@@ -94,9 +95,10 @@ def number_in(text: str | None) -> float | None:
     """A number as it stands in XML, also with a decimal comma; None for anything else."""
     match = re.fullmatch(r"\s*([+-]?\d{0,30}(?:[.,]\d{0,30})?(?:[eE][+-]?\d{1,3})?)\s*", text or "")
     try:
-        return float(match[1].replace(",", ".")) if match else None
+        number = float(match[1].replace(",", ".")) if match else math.inf
     except ValueError:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _decoded(data: bytes) -> str:
