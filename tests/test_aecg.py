@@ -91,6 +91,17 @@ def test_pieces_one_after_the_other_become_one_recording(tmp_path):
     assert np.abs(ecg.signal_mv - signal).max() <= 0.0025
 
 
+def test_sets_of_another_clock_or_rate_are_left_alone(tmp_path):
+    signal = simulated(8)
+    best = sequence_set(signal, start_s=3600)
+    other = sequence_set(signal[:1, :1500] * 0, ("I",), start_s=0, time="TIME_RELATIVE")
+    slower = sequence_set(signal[:1, :1500] * 0, ("I",), rate_hz=100, start_s=3600)
+    twice = sequence_set(signal[:1, :1500] * 0, ("I",), start_s=3600)
+    for sets in ((other, best), (best, slower), (best, twice), (twice, best)):
+        ecg = read_ecg(write_aecg(tmp_path / "a.xml", series(*sets)))
+        assert ecg.seconds == 8 and np.abs(ecg.signal_mv - signal).max() <= 0.0025
+
+
 def test_a_long_recording_is_cut(tmp_path):
     signal = np.tile(simulated(10, rate_hz=50), 65)[:2]
     a_set = sequence_set(signal, ("I", "II"), rate_hz=50)

@@ -115,6 +115,12 @@ def test_one_vector_per_lead_and_a_vector_of_times(tmp_path, kind):
     refused(save(tmp_path, kind, t=uneven, unit="mV", **vectors), "gaps, repeats or steps back")
 
 
+def test_a_heart_rate_is_no_sampling_rate(tmp_path):
+    more = {"heart_rate": 72.0, "mains_freq": 50.0, "lowpass_hz": 150.0, "adc_rate_max": 1000.0}
+    path = write_npz(tmp_path / "a.npz", ecg=simulated(), leads=np.array(LEADS), units="mV", **more)
+    refused(path, "sampling rate")
+
+
 def test_a_structure_is_looked_into(tmp_path):
     """As the China Physiological Signal Challenge 2018 stores it."""
     signal = simulated()

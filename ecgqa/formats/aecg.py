@@ -152,7 +152,7 @@ def _times(value: Element) -> tuple[float | None, float | None]:
     for increment in children(value, "increment"):
         step = number_in(increment.get("value"))
         unit = _SECONDS.get(increment.get("unit", "s").strip().casefold())
-        if step and unit and step * unit * MAX_RATE_HZ > 1e-3:
+        if step and unit and step > 0:
             step_s = step * unit
     return start_s, step_s
 
@@ -184,13 +184,17 @@ def _joined(
     best: Block, blocks: Sequence[Block], rate_hz: float
 ) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
     """Leads [n] mV of the best block and of those that share its clock, NaN where nothing is."""
-    together = [best]
-    if best.start_s is not None:
-        alike = [b for b in blocks if b.start_s is not None and b.rate_hz == best.rate_hz]
-        begin = min(b.start_s or 0.0 for b in alike)
-        together = [b for b in alike if (b.start_s or 0.0) - begin < MAX_SECONDS]
-    else:
-        begin = 0.0
+    others = [
+        b
+        for b in blocks
+        if b is not best
+        and b.rate_hz == best.rate_hz
+        and b.start_s is not None
+        and best.start_s is not None
+        and abs(b.start_s - best.start_s) < MAX_SECONDS
+    ]
+    together = [*others, best]  # the best comes last: where two overlap, it counts
+    begin = min(b.start_s or 0.0 for b in together)
     n_kept = samples_kept(rate_hz)
     firsts = [round(((b.start_s or 0.0) - begin) * rate_hz) for b in together]
     n_whole = max(first + b.n_stored for first, b in zip(firsts, together, strict=True))

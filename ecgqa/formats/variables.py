@@ -27,8 +27,8 @@ from ecgqa.formats.upload import Upload, shown
 from ecgqa.record import LEADS, EcgFileError
 
 _RATE = re.compile(
-    r"(?:.*_)?(?:fs|sf|sr|hz|rate|srate|sfreq|freq|frequency|rate_hz|fs_hz"
-    r"|sampl(?:e|ing)_?(?:rate|freq|frequency)(?:_?hz)?)"
+    r"(?:(?:ecg|sig|signal|record)_)?(?:fs|sf|sr|hz|rate|srate|sfreq|freq|frequency"
+    r"|samp(?:l(?:e|es|ing))?_?(?:rate|freq|frequency))(?:_?hz)?"
 )
 _NAMES = re.compile(
     r"(?:leads?|channels?|ch|sig|signal|electrodes?|col|columns?)?_?(?:names?|labels?|order)"
@@ -40,7 +40,6 @@ _ZERO = re.compile(r"adc_?(?:zero|baseline|offset)s?|baselines?")
 _TIMES = re.compile(r"(?:t|time|times|timestamps?|tm)(?:_?(?P<unit>s|sec|ms|us))?")
 _SIGNAL = re.compile(
     r"val|data|ecgs?|ekg|(?:ecg_?|ekg_?|p_?|d_?)?(?:signals?|sig|data|waveforms?|rhythm|x|mv)|arr_0"
-    r"|x|y"
 )
 _SHORTEST = int(MIN_SECONDS * MIN_RATE_HZ)
 
