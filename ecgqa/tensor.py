@@ -48,7 +48,8 @@ def model_input(ecg: ECG, start_s: float = 0.0) -> np.ndarray:
 def _low_pass(ratio: Fraction) -> np.ndarray:
     """The filter for `resample_poly`: passes up to 0.8 of the lower Nyquist rate, stops from 0.96.
 
-    Kaiser window, 60 dB (Oppenheim and Schafer, Discrete-Time Signal Processing, 7.5.3).
+    So many taps that a Kaiser window keeps out 60 dB (Oppenheim and Schafer, Discrete-Time Signal
+    Processing, 7.5.3).
     """
     most = max(ratio.as_integer_ratio())
-    return firwin(2 * 23 * most + 1, 0.88 / most, window=("kaiser", 5.65))
+    return np.asarray(firwin(46 * most + 1, 0.88 / most, width=0.16 / most))

@@ -10,68 +10,36 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from ecgqa.formats.leads import MAX_CHANNELS, LeadChoice, choose_leads, lead_of, stand_in_of
+from ecgqa.formats.leads import MAX_CHANNELS, LeadChoice, choose_leads
 from ecgqa.formats.recording import (
-    MAX_RATE_HZ,
-    MIN_RATE_HZ,
     Recording,
     kept_note,
     samples_kept,
     stated_or_given,
 )
-from ecgqa.formats.units import millivolts_per, to_millivolts, units_in
+from ecgqa.formats.table import (
+    CLOCK,
+    MISSING,
+    NUMBER,
+    TIME_NAME,
+    Table,
+    stated_in,
+    table_of,
+)
+from ecgqa.formats.time_axis import rate_shown_by
+from ecgqa.formats.units import to_millivolts, units_in
 from ecgqa.formats.upload import Upload, check_size, shown
 from ecgqa.record import LEADS, EcgFileError
 
-_MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "?"}
-_NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
-_CLOCK = re.compile(r"(?:\d+:)?\d+:\d+(?:\.\d*)?")
-_DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d*)?Z?")
-_TIME_NAME = re.compile(
-    r"(?:elapsed[\s_]*)?(?:time|t|zeit|temps|tiempo|tempo|timestamp|seconds|sec|milliseconds)"
-    r"(?:[\s_]*[\[(/]?\s*(?P<unit>s|sec|secs|second|seconds|ms|msec|milliseconds|us|μs|µs)\s*[\])]?)?"
-)
 _INDEX_NAME = re.compile(
     r"(?:sample|index|idx|n|no|nr|#|unnamed: 0)?\.?(?:[\s_]*(?:number|index|no|nr|#)\.?)?"
 )
-_STATED_RATE = re.compile(
-    r"(?:sampl\w*[\s_-]*(?:rate|freq\w*)|\bfs\b)[^\d\n]{0,15}(\d+(?:\.\d+)?)\s*(k?)(?:hz|sps|/s|$|\s)"
-)
-_STATED_UNITS = re.compile(r"\bunits?\b\s*[:=]?\s*([\d.]*\s*[a-zμµ]+(?:/[a-z]+)?)")
-_SECONDS = {"s": 1.0, "m": 1e-3, "u": 1e-6, "μ": 1e-6, "µ": 1e-6}
-_BYTE_ORDER_MARKS = {b"\xef\xbb\xbf": "utf-8-sig", b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-_MAX_HEADING = 200
-_MAX_LINE = 4000
-_MAX_LINES = 6_000_000  # 10 minutes at the highest rate
-
-
-@dataclass(frozen=True)
-class Table:
-    """A text file taken apart, before its numbers are read.
-
-    heading: the lines above the first line of numbers.
-    names, units: one per column; None where the file has no such line.
-    lines: the lines of numbers; first_line: the number of the first one in the file.
-    separator: "," ";" "\t" or " " for any white space. decimal: "." or ",".
-    """
-
-    heading: tuple[str, ...]
-    names: tuple[str, ...] | None
-    units: tuple[str, ...] | None
-    lines: list[str]
-    first_line: int
-    separator: str
-    decimal: str
-
-    def cells(self, line: str) -> list[str]:
-        """The cells of a line."""
-        return _cells(line, self.separator)
 
 
 def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) -> Recording:
@@ -83,7 +51,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
     """
     check_size(uploads)
     (upload,) = uploads
-    table = _table(upload)
+    table = table_of(upload)
     n_columns = len(table.cells(table.lines[0]))
     if n_columns > MAX_CHANNELS:
         raise EcgFileError(
@@ -91,7 +59,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
             "one line per sample."
         )
     notes: tuple[str, ...] = ()
-    stated_hz, stated_units = _stated(table.heading)
+    stated_hz, stated_units = stated_in(table.heading)
     time_column: int | None = None
     time_unit: str | None = None
     if table.names is None:
@@ -102,7 +70,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         counter = None
         for column, name in enumerate(table.names):
             plain = name.casefold().strip()
-            if time_column is None and (match := _TIME_NAME.fullmatch(plain)):
+            if time_column is None and (match := TIME_NAME.fullmatch(plain)):
                 time_column = column
                 time_unit = match["unit"] or _time_unit(table, column)
             elif counter is None and column == 0 and _INDEX_NAME.fullmatch(plain):
@@ -133,110 +101,6 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
             stated = table.units[column]
         leads_mv[lead] = values[:, column] * to_millivolts(stated, units, f"lead {lead}")
     return Recording(leads_mv, final_hz, upload.stem, notes + rate_notes)
-
-
-def _decoded(upload: Upload) -> str:
-    data = upload.path.read_bytes()
-    for mark, encoding in _BYTE_ORDER_MARKS.items():
-        if data.startswith(mark):
-            try:
-                return data.decode(encoding)
-            except UnicodeDecodeError:
-                break
-    control = len(data[:4096].translate(None, bytes(range(32, 256)) + b"\t\r\n\f"))
-    if control:
-        raise EcgFileError(
-            f"{shown(upload.name)} is not a text file, although its name says so. Please upload "
-            "the ECG in its original format."
-        )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def _table(upload: Upload) -> Table:
-    lines = re.split(r"\r\n|\r|\n", _decoded(upload).rstrip("\r\n "))
-    if len(lines) > _MAX_LINES:
-        raise EcgFileError(
-            f"{shown(upload.name)} has {len(lines)} lines; up to {_MAX_LINES} can be read. Please "
-            "export a shorter piece of the recording."
-        )
-    if max(map(len, lines)) > _MAX_LINE:
-        raise EcgFileError(
-            f"{shown(upload.name)} has very long lines. Expected is one column per lead and one "
-            "line per sample."
-        )
-    start = next((k for k, line in enumerate(lines[:_MAX_HEADING]) if _is_numbers(line)), None)
-    if start is None:
-        raise EcgFileError(
-            f"{shown(upload.name)} holds no table of numbers. Expected is one column per lead and "
-            "one line per sample."
-        )
-    separator, decimal = _separator(lines[start])
-    if separator != "," and any(re.search(r"\d,\d", line) for line in lines[start:]):
-        decimal = ","  # also where the first line is all whole numbers
-    n_columns = len(_cells(lines[start], separator))
-    heading = tuple(line for line in lines[:start] if line.strip())
-    # "I (mV) II (mV)": the unit belongs to the name before it.
-    above = [re.sub(r"\s+(?=[\[(])", "", line.lstrip("#%/ ")) for line in heading[-2:]]
-    above = [_cells(line, separator) for line in above]
-    above = [cells for cells in above if len(cells) == n_columns]
-    place = next((k for k, cells in enumerate(above) if _names_leads(cells)), None)
-    return Table(
-        heading=heading,
-        names=None if place is None else tuple(above[place]),
-        units=tuple(above[1]) if place == 0 and len(above) == 2 else None,
-        lines=lines[start:],
-        first_line=start + 1,
-        separator=separator,
-        decimal=decimal,
-    )
-
-
-def _separator(line: str) -> tuple[str, str]:
-    """Separator and decimal mark of a line of numbers (or of names: then the mark is a guess)."""
-    for mark in (";", "\t"):
-        if mark in line:
-            return mark, "," if re.search(r"\d,\d", line) else "."
-    words = line.split()
-    if len(words) > 1 and all(
-        re.fullmatch(r"[+-]?\d*(?:,\d+)?(?:e[+-]?\d+)?", w, re.I) for w in words
-    ):
-        return " ", "," if "," in line else "."
-    return ("," if "," in line else " "), "."
-
-
-def _cells(line: str, separator: str) -> list[str]:
-    cells = line.split() if separator == " " else line.strip(" ").split(separator)
-    return [cell.strip(" \t\"'")[:100] for cell in cells]
-
-
-def _is_numbers(line: str) -> bool:
-    if not line.strip():
-        return False
-    separator, decimal = _separator(line)
-    first, *rest = [cell.replace(decimal, ".") for cell in _cells(line, separator)]
-    if not (_CLOCK.fullmatch(first) or _DATE.fullmatch(first)):
-        rest = [first, *rest]
-    known = [cell for cell in rest if _NUMBER.fullmatch(cell) or cell.casefold() == "nan"]
-    return bool(known) and all(c in known or c.casefold() in _MISSING for c in rest)
-
-
-def _names_leads(cells: Sequence[str]) -> bool:
-    return any(lead_of(c) or stand_in_of(c) or _TIME_NAME.fullmatch(c.casefold()) for c in cells)
-
-
-def _stated(heading: Sequence[str]) -> tuple[float | None, str | None]:
-    """Rate and units that the lines above the table state in so many words."""
-    rate_hz, units = None, None
-    for line in heading:
-        text = line[:200].casefold()
-        if rate_hz is None and (rate := _STATED_RATE.search(text)):
-            rate_hz = float(rate[1]) * (1000 if rate[2] else 1)
-        if units is None and (unit := _STATED_UNITS.search(text)) and millivolts_per(unit[1]):
-            units = unit[1]
-    return rate_hz, units
 
 
 def _time_unit(table: Table, column: int) -> str | None:
@@ -299,7 +163,7 @@ def _numbers(
             decimal=table.decimal,
             header=None,
             dtype={k: as_text.get(k, np.float64) for k in range(n_columns)},
-            na_values=sorted(_MISSING),
+            na_values=sorted(MISSING),
             skipinitialspace=True,
             quoting=csv.QUOTE_NONE,
             engine="c",
@@ -317,8 +181,8 @@ def _bad_line(table: Table, lines: Sequence[tuple[int, str]], upload: Upload) ->
     for number, line in lines:
         for cell in table.cells(line):
             plain = cell.replace(table.decimal, ".")
-            known = plain.casefold() in _MISSING or _NUMBER.fullmatch(plain)
-            if not (known or _CLOCK.fullmatch(plain) or _DATE.fullmatch(plain)):
+            known = plain.casefold() in MISSING or NUMBER.fullmatch(plain)
+            if not (known or CLOCK.fullmatch(plain)):
                 return EcgFileError(
                     f"Line {table.first_line + number} of {shown(upload.name)} holds "
                     f"“{shown(cell)}” where a number is expected."
@@ -335,46 +199,19 @@ def _rate_of(
     """
     first = str(times.iloc[0])
     try:
-        if _CLOCK.fullmatch(first):
-            parts = times.str.split(":", expand=True).astype(float).to_numpy()
+        if CLOCK.fullmatch(first):
+            clocks = times.str.extract(CLOCK)["clock"].str.replace(",", ".", regex=False)
+            parts = clocks.str.split(":", expand=True).astype(float).to_numpy()
             seconds, unit = parts @ (60.0 ** np.arange(parts.shape[1])[::-1]), "s"
-        elif _DATE.fullmatch(first):
-            stamps = pd.to_datetime(times, format="ISO8601")
-            seconds, unit = (stamps - stamps.iloc[0]).dt.total_seconds().to_numpy(), "s"
+            midnights = np.diff(seconds, prepend=seconds[0]) < -12 * 3600
+            seconds = seconds + 24 * 3600 * np.cumsum(midnights)
         else:
             comma = times.str.replace(",", ".", regex=False)
             seconds = comma.astype(float).to_numpy()
     except (ValueError, TypeError, AttributeError) as error:
         raise EcgFileError(f"The time column of {shown(upload.name)} cannot be read.") from error
-    n = len(seconds)
-    step = (seconds[-1] - seconds[0]) / (n - 1) if n > 1 else np.nan
-    ideal = seconds[0] + step * np.arange(n)
-    if not (
-        np.isfinite(seconds).all() and step > 0 and np.abs(seconds - ideal).max() <= 1.5 * step
-    ):
-        raise EcgFileError(
-            f"The time column of {shown(upload.name)} has gaps, repeats or steps back, so the "
-            "recording is not one continuous ECG."
-        )
-    notes: tuple[str, ...] = ()
-    if unit is None:
-        # Without a unit only one reading can give the rate of an ECG: the ranges do not overlap.
-        # Except a plain count 0, 1, 2, ...: that may be milliseconds or just the line number.
-        if step == 1:
-            return other_hz, ()
-        fits = [
-            u
-            for u in ("s", "ms", "us")
-            if MIN_RATE_HZ <= 1 / (step * _SECONDS[u[0]]) <= MAX_RATE_HZ
-        ]
-        if len(fits) != 1:
-            return other_hz, ()
-        unit = fits[0]
-        notes = (f"The time column has no unit; its steps fit only {unit}.",)
-    rate_hz = 1 / (step * _SECONDS[unit[0]])
-    # Times are written with few digits: 360.01 is 360.
-    whole = round(rate_hz)
-    return (float(whole) if whole and abs(rate_hz - whole) < 1e-3 * rate_hz else rate_hz), notes
+    where = f"The time column of {shown(upload.name)}"
+    return rate_shown_by(seconds, unit, other_hz, where)
 
 
 def _check_counts_up(column: np.ndarray, upload: Upload) -> None:
