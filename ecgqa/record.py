@@ -30,6 +30,8 @@ class ECG:
     name: what to call the recording on the screen (a file's stem, never a patient's name).
     sha256: hex digest of the file or files it was read from ("" where it came from no file).
     notes: plain-word remarks of the reader ("Only the first 120 s were kept.").
+    tracing_png: the picture it was read from with the digitised traces drawn over it, PNG; empty
+        for files that hold samples.
 
     Raises ValueError when the shape, the rate or the type breaks these promises.
     """
@@ -39,6 +41,7 @@ class ECG:
     name: str
     sha256: str = ""
     notes: tuple[str, ...] = ()
+    tracing_png: bytes = b""
 
     def __post_init__(self) -> None:
         signal = np.array(self.signal_mv, dtype=np.float32, order="C")

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ecgqa.formats import dicom, text, wfdb_record
+from ecgqa.formats import dicom, picture, text, wfdb_record
 from ecgqa.formats.recording import Recording, check_rate
 from ecgqa.formats.units import millivolts_per
 from ecgqa.formats.upload import Upload, gather, sha256_of, shown
@@ -39,12 +39,10 @@ FAMILIES = (
     Family((".hea", ".dat", ".mat"), wfdb_record.read, several=True),
     Family((".dcm", ".dicom"), dicom.read, looks_right=dicom.looks_right),
     Family((".csv", ".tsv", ".txt"), text.read),
+    Family((".png", ".jpg", ".jpeg", ".pdf"), picture.read, looks_right=picture.looks_right),
 )
 
 _STRANGERS = (
-    (b"%PDF", "a PDF. A printed ECG has no samples to read: please export the recording itself."),
-    (b"\x89PNG", "a picture. Please export the recording itself, not an image of it."),
-    (b"\xff\xd8\xff", "a picture. Please export the recording itself, not an image of it."),
     (b"PK\x03\x04", "an archive or an Excel file. Please unpack it, or save it as CSV."),
     (b"\x1f\x8b", "a compressed file. Please unpack it first."),
     *(

@@ -1,0 +1,179 @@
+"""`Strip`: a row's trace as millimetres over the sheet, and its calibration pulse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ecgqa.digitise.grid import Grid
+from ecgqa.digitise.trace import Trace
+
+_BREAK_MM = 0.5  # an interruption of a trace; letters are further apart
+_LONG_MM = 5.0  # a stretch that is no letter
+_END_MM = 25.0  # a calibration pulse stands within this much of an end
+_PULSE_MM = (3.5, 22.0)  # heights: 5, 10 and 20 mm are in use
+_PULSE_WIDE_MM = (1.5, 11.0)
+_FOOT_MM = 12.0  # from a pulse to a trace that stands apart from it
+
+
+@dataclass(frozen=True, eq=False)
+class Pulse:
+    """A calibration pulse: its height, and whether it stands at the right end of its strip."""
+
+    height_mm: float
+    at_right: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Strip:
+    """A row.
+
+    height_mm: float [width], the trace above the row's level, per column; NaN where there is none.
+    level: the row's level, pixels from the top.
+    first, last: where the trace begins and ends, in columns, without the pulse. Half the width of
+        the pen is taken off.
+    joined: whether a pulse runs into the trace, so that its edge there is not sure.
+    pulse: the calibration pulse, None without one.
+    """
+
+    height_mm: np.ndarray
+    level: float
+    first: float
+    last: float
+    joined: bool
+    pulse: Pulse | None
+
+
+def strip_of(trace: Trace, grid: Grid) -> Strip | None:
+    """The strip that a row's trace is, None where it is too short to be one."""
+    height_px = -_centre(trace)
+    pieces = [
+        (first, last)
+        for first, last in _pieces(np.isfinite(height_px), _BREAK_MM * grid.px_per_mm_x)
+        if last - first > _LONG_MM * grid.px_per_mm_x
+    ]
+    if not pieces:
+        return None
+    first, last = pieces[0][0], pieces[-1][1]
+    height_px[:first] = np.nan
+    height_px[last:] = np.nan
+    level = _mode(height_px[np.isfinite(height_px)], 0.4 * grid.px_per_mm_y)
+    height_mm = (height_px - level) / grid.px_per_mm_y
+    pen = float(np.nanpercentile(trace.lower - trace.upper, 20)) / 2
+    width = height_mm.size
+    left = _pulse(height_mm, pieces, grid)
+    mirrored = [(width - b, width - a) for a, b in reversed(pieces)]
+    right = None if left else _pulse(height_mm[::-1], mirrored, grid)
+    begin, end = first + pen, last - pen
+    if left:
+        begin = left[1] + (0.0 if left[2] else pen)
+    elif right:
+        end = width - right[1] - (0.0 if right[2] else pen)
+    found = left or right
+    return Strip(
+        height_mm=height_mm,
+        level=-level,
+        first=begin,
+        last=end,
+        joined=bool(found and found[2]),
+        pulse=Pulse(found[0], at_right=found is right) if found else None,
+    )
+
+
+def _mode(values: np.ndarray, width: float) -> float:
+    """The value that most lie near."""
+    values = np.sort(values)
+    count = np.searchsorted(values, values + width) - np.arange(values.size)
+    best = int(count.argmax())
+    return float(np.median(values[best : best + count[best]]))
+
+
+def _pieces(known: np.ndarray, most_missing: float) -> list[tuple[int, int]]:
+    """Stretches of known columns, joined over short gaps."""
+    at = np.flatnonzero(known)
+    if at.size == 0:
+        return []
+    cuts = np.flatnonzero(np.diff(at) > most_missing)
+    return list(
+        zip(at[np.r_[0, cuts + 1]].tolist(), (at[np.r_[cuts, at.size - 1]] + 1).tolist(), strict=True)
+    )
+
+
+def _centre(trace: Trace) -> np.ndarray:
+    """The height of the line's middle in pixels from the top, float [width].
+
+    A line is drawn with a round pen: each end of the ink is the line's extreme within half the
+    pen's width, so the pen is taken off both ends again. Where they do not meet then, two flanks
+    of a narrow wave are in one column: the line is at the end that sticks out.
+    """
+    tall = trace.lower - trace.upper
+    if not np.isfinite(tall).any():
+        return tall
+    pen = np.nanpercentile(tall, 20) / 2
+    upper = _without_pen(trace.upper, pen)
+    lower = -_without_pen(-trace.lower, pen)
+    middle = (upper + lower) / 2
+    apart = lower - upper > 1.0
+    slope = np.stack([np.diff(ends, prepend=np.nan) for ends in (upper, lower)])
+    slope = np.concatenate([slope, np.roll(slope, -1, axis=1)])
+    on_flank = (slope > 0).all(axis=0) | (slope < 0).all(axis=0)
+    known = np.isfinite(middle) & ~apart
+    if not known.any():
+        return middle
+    x = np.arange(middle.size)
+    base = np.interp(x, x[known], middle[known])
+    tip = np.where(base - upper > lower - base, upper, lower)
+    return np.where(apart & ~on_flank, tip, middle)
+
+
+def _without_pen(upper: np.ndarray, pen: float) -> np.ndarray:
+    """The upper end of the line itself, from the upper end of its ink; pen: half its width."""
+    reach = int(pen + 0.25)
+    ends = np.pad(upper, reach, constant_values=np.nan)
+    shifted = [
+        ends[reach + step : reach + step + upper.size] + np.sqrt(max(pen**2 - step**2, 0.0))
+        for step in range(-reach, reach + 1)
+    ]
+    return np.where(np.isfinite(upper), np.fmax.reduce(shifted), np.nan)
+
+
+def _pulse(
+    height_mm: np.ndarray, pieces: Sequence[tuple[int, int]], grid: Grid
+) -> tuple[float, int, bool] | None:
+    """A calibration pulse at the beginning of a strip.
+
+    Returns its height in mm, the column where the trace behind it begins, and whether the two are
+    joined; None where there is no pulse.
+    """
+    begin = pieces[0][0]
+    part = height_mm[begin : begin + round(_END_MM * grid.px_per_mm_x)]
+    edge = max(2, round(0.8 * grid.px_per_mm_x))
+    first = 0
+    while first < part.size:
+        if not (np.isfinite(part[first]) and _PULSE_MM[0] < part[first] < _PULSE_MM[1]):
+            first += 1
+            continue
+        last = first
+        while last + 1 < part.size and abs(part[last + 1] - part[first : last + 1].mean()) < 0.35:
+            last += 1
+        wide_mm = (last + 1 - first) / grid.px_per_mm_x
+        if _PULSE_WIDE_MM[0] < wide_mm < _PULSE_WIDE_MM[1]:
+            low = 0.25 * part[first]
+            before, after = part[max(first - edge, 0) : first], part[last + 1 : last + 1 + edge]
+            sharp = all(
+                side.size < edge or not np.isfinite(side).all() or (np.abs(side) < low).any()
+                for side in (before, after)
+            )
+            if sharp:
+                behind = begin + last + 1
+                next_piece = [a for a, _ in pieces if a > behind]
+                apart = next_piece and next_piece[0] - behind < _FOOT_MM * grid.px_per_mm_x
+                return (
+                    float(np.median(part[first : last + 1])),
+                    next_piece[0] if apart else behind,
+                    not apart,
+                )
+        first = last + 1
+    return None
