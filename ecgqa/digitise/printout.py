@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy import ndimage
 
 from ecgqa.digitise.grid import MIN_PX_PER_MM, Grid, even_light, find_grid, level
 from ecgqa.digitise.ink import ink
 from ecgqa.digitise.layout import SHEET_S, Layout, find_layout, pieces
 from ecgqa.digitise.strip import Strip, strip_of
-from ecgqa.digitise.trace import find_traces
+from ecgqa.digitise.trace import Trace, find_traces
 from ecgqa.digitise.tracing import Line, draw
 from ecgqa.record import EcgFileError
 
@@ -19,6 +20,7 @@ RATE_HZ = 500.0
 SPEED_MM_S, GAIN_MM_MV = 25.0, 10.0
 _GAINS = (5.0, 10.0, 20.0)  # mm per mV that carts print
 _SHORTEST_S, _LONGEST_S = 8.0, 12.5
+_MARK_MM = 4.0  # upright lines between leads are taller
 _SAME_MM = 4.0  # strips of one sheet begin and end together within this
 
 
@@ -67,14 +69,14 @@ def digitise(picture: np.ndarray) -> Printout:
             "At least 100 are needed, 200 are better."
         )
     traces = find_traces(ink(levelled, grid), grid)
-    strips = [strip for trace in traces if (strip := strip_of(trace, grid))]
-    strips = _of_sheet(strips, grid)
+    strips = _of_sheet(traces, grid)
     if len(strips) < 3:
         raise EcgFileError(
             f"The picture shows squared paper, but {_rows(len(strips))} where a 12-lead ECG has at "
             "least 3. Please scan the whole printout."
         )
     span = _span(strips, grid)
+    strips = _of_sheet(_without_marks(traces, span, grid), grid)
     seconds, speed_mm_s = _time_axis(span, grid)
     gain, gain_note = _gain(strips)
     rows_mv = _rows_mv(strips, span, seconds, gain)
@@ -98,13 +100,38 @@ def _rows(n: int) -> str:
     return "no row" if n == 0 else "only one row" if n == 1 else f"{n} rows"
 
 
-def _of_sheet(strips: Sequence[Strip], grid: Grid) -> list[Strip]:
+def _of_sheet(traces: Sequence[Trace], grid: Grid) -> list[Strip]:
     """The strips that are as long as most: not a rule, a line of text or a second graph."""
+    strips = [strip for trace in traces if (strip := strip_of(trace, grid))]
     if not strips:
         return []
     longest = np.median(sorted(s.last - s.first for s in strips)[-3:])
     slack = max(0.15 * longest, _SAME_MM * grid.px_per_mm_x)
     return [s for s in strips if s.last - s.first > longest - slack]
+
+
+def _without_marks(traces: Sequence[Trace], span: Span, grid: Grid) -> list[Trace]:
+    """The traces without the upright lines that some carts print where the next lead begins.
+
+    Such a line stands at a quarter of the sheet, in most rows, and is as thin as the pen. A QRS
+    complex that happens to be there is wider at its foot.
+    """
+    tall_px, reach = _MARK_MM * grid.px_per_mm_y, max(2, round(0.7 * grid.px_per_mm_x))
+    height = np.stack([np.nan_to_num(t.lower - t.upper) for t in traces])
+    beside = np.minimum(np.roll(height, reach, axis=1), np.roll(height, -reach, axis=1))
+    marked = (height > tall_px) & (beside < 0.5 * height)
+    here = np.zeros(height.shape[1], dtype=bool)
+    for quarter in (0.25, 0.5, 0.75):
+        middle = round(span.left + quarter * (span.right - span.left))
+        near = slice(middle - 2 * reach, middle + 2 * reach + 1)
+        here[near] = marked[:, near].sum(axis=0) >= max(2, 0.5 * len(traces))
+    here = ndimage.binary_dilation(here, iterations=1)
+    cleaned = []
+    for trace, tall in zip(traces, height > 0.5 * tall_px, strict=True):
+        gone = here & tall
+        upper, lower = (np.where(gone, np.nan, ends) for ends in (trace.upper, trace.lower))
+        cleaned.append(replace(trace, upper=upper, lower=lower))
+    return cleaned
 
 
 def _span(strips: Sequence[Strip], grid: Grid) -> Span:

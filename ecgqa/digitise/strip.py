@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,9 @@ from ecgqa.digitise.trace import Trace
 
 _BREAK_MM = 0.5  # an interruption of a trace; letters are further apart
 _LONG_MM = 5.0  # a stretch that is no letter
-_END_MM = 25.0  # a calibration pulse stands within this much of an end
+_BEFORE_MM, _INTO_MM = 20.0, 15.0  # where a calibration pulse stands, from the trace's beginning
 _PULSE_MM = (3.5, 22.0)  # heights: 5, 10 and 20 mm are in use
 _PULSE_WIDE_MM = (1.5, 11.0)
-_FOOT_MM = 12.0  # from a pulse to a trace that stands apart from it
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,40 +49,37 @@ def strip_of(trace: Trace, grid: Grid) -> Strip | None:
     height_px = -_centre(trace)
     pieces = [
         (first, last)
-        for first, last in _pieces(np.isfinite(height_px), _BREAK_MM * grid.px_per_mm_x)
+        for first, last in _pieces(trace.sure, _BREAK_MM * grid.px_per_mm_x)
         if last - first > _LONG_MM * grid.px_per_mm_x
     ]
     if not pieces:
         return None
     first, last = pieces[0][0], pieces[-1][1]
-    height_px[:first] = np.nan
-    height_px[last:] = np.nan
-    level = _mode(height_px[np.isfinite(height_px)], 0.4 * grid.px_per_mm_y)
+    level = _mode(height_px[first:last], 0.4 * grid.px_per_mm_y)
     height_mm = (height_px - level) / grid.px_per_mm_y
     pen = float(np.nanpercentile(trace.lower - trace.upper, 20)) / 2
     width = height_mm.size
-    left = _pulse(height_mm, pieces, grid)
-    mirrored = [(width - b, width - a) for a, b in reversed(pieces)]
-    right = None if left else _pulse(height_mm[::-1], mirrored, grid)
     begin, end = first + pen, last - pen
-    if left:
-        begin = left[1] + (0.0 if left[2] else pen)
-    elif right:
-        end = width - right[1] - (0.0 if right[2] else pen)
+    left = _pulse(height_mm, first, grid)
+    right = None if left else _pulse(height_mm[::-1], width - last, grid)
+    if left and left[1] > first:
+        begin = float(left[1])
+    elif right and right[1] > width - last:
+        end = float(width - right[1])
     found = left or right
     return Strip(
         height_mm=height_mm,
         level=-level,
         first=begin,
         last=end,
-        joined=bool(found and found[2]),
+        joined=bool(left and left[1] > first or right and right[1] > width - last),
         pulse=Pulse(found[0], at_right=found is right) if found else None,
     )
 
 
 def _mode(values: np.ndarray, width: float) -> float:
     """The value that most lie near."""
-    values = np.sort(values)
+    values = np.sort(values[np.isfinite(values)])
     count = np.searchsorted(values, values + width) - np.arange(values.size)
     best = int(count.argmax())
     return float(np.median(values[best : best + count[best]]))
@@ -130,7 +125,7 @@ def _centre(trace: Trace) -> np.ndarray:
 
 def _without_pen(upper: np.ndarray, pen: float) -> np.ndarray:
     """The upper end of the line itself, from the upper end of its ink; pen: half its width."""
-    reach = int(pen + 0.25)
+    reach = int(max(pen - 0.75, 0))  # a wave may be as narrow as the pen: take off less than that
     ends = np.pad(upper, reach, constant_values=np.nan)
     shifted = [
         ends[reach + step : reach + step + upper.size] + np.sqrt(max(pen**2 - step**2, 0.0))
@@ -139,16 +134,14 @@ def _without_pen(upper: np.ndarray, pen: float) -> np.ndarray:
     return np.where(np.isfinite(upper), np.fmax.reduce(shifted), np.nan)
 
 
-def _pulse(
-    height_mm: np.ndarray, pieces: Sequence[tuple[int, int]], grid: Grid
-) -> tuple[float, int, bool] | None:
-    """A calibration pulse at the beginning of a strip.
+def _pulse(height_mm: np.ndarray, begin: int, grid: Grid) -> tuple[float, int] | None:
+    """A calibration pulse before a trace or at its very beginning.
 
-    Returns its height in mm, the column where the trace behind it begins, and whether the two are
-    joined; None where there is no pulse.
+    begin: column where the trace begins, with the pulse or without.
+    Returns the pulse's height in mm and the column after it; None where there is no pulse.
     """
-    begin = pieces[0][0]
-    part = height_mm[begin : begin + round(_END_MM * grid.px_per_mm_x)]
+    start = max(begin - round(_BEFORE_MM * grid.px_per_mm_x), 0)
+    part = height_mm[start : begin + round(_INTO_MM * grid.px_per_mm_x)]
     edge = max(2, round(0.8 * grid.px_per_mm_x))
     first = 0
     while first < part.size:
@@ -167,13 +160,6 @@ def _pulse(
                 for side in (before, after)
             )
             if sharp:
-                behind = begin + last + 1
-                next_piece = [a for a, _ in pieces if a > behind]
-                apart = next_piece and next_piece[0] - behind < _FOOT_MM * grid.px_per_mm_x
-                return (
-                    float(np.median(part[first : last + 1])),
-                    next_piece[0] if apart else behind,
-                    not apart,
-                )
+                return float(np.median(part[first : last + 1])), start + last + 1
         first = last + 1
     return None

@@ -19,8 +19,9 @@ INK = 0.4  # covered more than this belongs to a line; half, less what thin line
 _SEED = 0.7
 _WIDE_MM = 12.0  # wider than a letter or a word: a piece of a trace
 _REACH_MM = 45.0  # from the middle of the row: more than any R wave
-_GAP = 1.0  # cost of a jump, per mm
+_GAP, _LARGEST_GAP = 1.0, 3.0  # cost of a jump, per mm, and of any jump: to the next lead
 _SKIP = 1.0  # cost of a stretch without ink, per mm
+_SMALL = 0.8  # cost of ink that hangs with nothing wide, per mm: a letter, or a broken trace
 _AWAY = 0.05  # cost of being away from the row's middle, per mm of height and mm of length
 _MOST_WAITING = 12  # paths kept alive over a gap
 
@@ -45,24 +46,27 @@ class Trace:
 
     middle: height of the row in pixels from the top: where its trace is most of the time.
     upper, lower: float [width], the two ends of the ink in each column, NaN where there is none.
+    sure: bool [width], where the ink hangs with more than a letter would have.
     """
 
     middle: float
     upper: np.ndarray
     lower: np.ndarray
+    sure: np.ndarray
 
 
 def find_traces(covered: np.ndarray, grid: Grid) -> list[Trace]:
     """The rows of traces of a sheet, from top to bottom. covered: see `ink.ink`, [h, w]."""
     mask = _mask(covered, grid)
     runs = _runs(mask)
-    middles = _middles(mask, runs, grid)
-    if not middles:
-        return []
-    paths = [_follow(runs, middle, grid, mask.shape[1]) for middle in middles]
+    wide = _wide(mask, runs, grid)
+    middles = _middles(runs, wide, grid, mask.shape[0])
+    paths = [_follow(runs, wide, middle, grid, mask.shape[1]) for middle in middles]
     return [
-        Trace(middle, *_ends(covered, upper, lower))
-        for middle, (upper, lower) in zip(middles, _share(runs, paths, grid), strict=True)
+        Trace(middle, *_ends(covered, upper, lower), sure=(path >= 0) & wide[path])
+        for middle, path, (upper, lower) in zip(
+            middles, paths, _share(runs, paths, grid), strict=True
+        )
     ]
 
 
@@ -90,19 +94,21 @@ def _runs(mask: np.ndarray) -> Runs:
     return Runs(x, top, bottom, np.searchsorted(x, np.arange(mask.shape[1] + 1)))
 
 
-def _middles(mask: np.ndarray, runs: Runs, grid: Grid) -> list[float]:
-    """The heights at which traces run, from top to bottom."""
+def _wide(mask: np.ndarray, runs: Runs, grid: Grid) -> np.ndarray:
+    """Whether each run hangs with ink that is wider than a word, over small gaps; bool [n]."""
     bridge = np.ones((1, max(1, round(0.4 * grid.px_per_mm_x)) * 2 + 1), dtype=bool)
     labels, n = ndimage.label(ndimage.binary_dilation(mask, bridge), structure=np.ones((3, 3)))
-    if n == 0:
-        return []
     wide = np.zeros(n + 1, dtype=bool)
     for i, (_, columns) in enumerate(ndimage.find_objects(labels)):
         wide[i + 1] = columns.stop - columns.start > _WIDE_MM * grid.px_per_mm_x
+    return wide[labels[runs.top, runs.x]]
+
+
+def _middles(runs: Runs, wide: np.ndarray, grid: Grid, height: int) -> list[float]:
+    """The heights at which traces run, from top to bottom."""
     centre = (runs.top + runs.bottom - 1) / 2
     level = runs.bottom - runs.top < 1.5 * grid.px_per_mm_y
-    on_trace = wide[labels[runs.top, runs.x]] & level
-    counts = np.bincount(np.round(centre[on_trace]).astype(int), minlength=mask.shape[0])
+    counts = np.bincount(np.round(centre[wide & level]).astype(int), minlength=height)
     density = ndimage.gaussian_filter1d(counts.astype(float), 1.5 * grid.px_per_mm_y)
     span = grid.box[2] - grid.box[0]
     # A row that is level for a fifth of the sheet, within the width of the smoothing.
@@ -113,11 +119,14 @@ def _middles(mask: np.ndarray, runs: Runs, grid: Grid) -> list[float]:
     return [float(peak - 1) for peak in peaks]
 
 
-def _follow(runs: Runs, middle: float, grid: Grid, width: int) -> np.ndarray:
+def _follow(
+    runs: Runs, wide: np.ndarray, middle: float, grid: Grid, width: int
+) -> np.ndarray:
     """The run that the row's trace takes in each column, int [width], -1 for none."""
     mm_x, mm_y = 1 / grid.px_per_mm_x, 1 / grid.px_per_mm_y
     centre = (runs.top + runs.bottom - 1) / 2
     away = np.minimum(np.abs(centre - middle) * mm_y, 20.0) * _AWAY * mm_x
+    away = np.where(wide, away, _SMALL * mm_x)
     near = np.abs(centre - middle) * mm_y < _REACH_MM
     before = np.full(runs.x.size, -1)
     cost = np.empty(runs.x.size)
@@ -130,26 +139,25 @@ def _follow(runs: Runs, middle: float, grid: Grid, width: int) -> np.ndarray:
         waiting_cost = waiting_cost + _SKIP * mm_x
         if here.size == 0:
             continue
-        fresh = (x - start) * _SKIP * mm_x + _GAP * np.abs(centre[here] - middle) * mm_y
+        fresh = (x - start) * _SKIP * mm_x
         if waiting.size:
             gap = np.maximum(
                 runs.top[here][:, None] - runs.bottom[waiting][None, :],
                 runs.top[waiting][None, :] - runs.bottom[here][:, None],
             )
-            gap = np.maximum(gap, 0) * mm_y
+            jump = np.clip(_GAP * gap * mm_y, 0.0, _LARGEST_GAP)
             # The column itself is not skipped.
-            total = waiting_cost[None, :] - _SKIP * mm_x + _GAP * gap
+            total = waiting_cost[None, :] - _SKIP * mm_x + jump
             best = total.argmin(axis=1)
             least = total[np.arange(here.size), best]
             before[here] = np.where(least <= fresh, waiting[best], -1)
             cost[here] = np.minimum(least, fresh) + away[here]
         else:
-            cost[here] = fresh + away[here]
-        waiting = np.concatenate([here, waiting])
-        waiting_cost = np.concatenate([cost[here], waiting_cost])
-        if waiting.size > _MOST_WAITING:
-            order = np.argsort(waiting_cost, kind="stable")[:_MOST_WAITING]
-            waiting, waiting_cost = waiting[order], waiting_cost[order]
+            cost[here] = away[here] + fresh
+        # Ink that was just reached always counts, however dear the jump to it was.
+        kept = np.argsort(waiting_cost, kind="stable")[:_MOST_WAITING]
+        waiting = np.concatenate([here, waiting[kept]])
+        waiting_cost = np.concatenate([cost[here], waiting_cost[kept]])
     path = np.full(width, -1)
     if waiting.size:
         run = int(waiting[waiting_cost.argmin()])

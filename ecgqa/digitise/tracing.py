@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-MAX_WIDTH = 2400
+MAX_WIDTH = 2000
 _RED, _BLUE = (225, 0, 40), (0, 60, 200)
 
 
@@ -45,5 +45,5 @@ def draw(picture: np.ndarray, lines: Sequence[Line]) -> bytes:
             at = (float(x[0]) + 2, float(np.nanpercentile(y, 50)) + pale.width / 200)
             pen.text(at, line.name, fill=_BLUE, font=font)
     out = io.BytesIO()
-    pale.save(out, format="PNG", optimize=False, compress_level=6)
+    pale.save(out, format="PNG", compress_level=2)
     return out.getvalue()
