@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import signal
 
 from ecgqa.digitise.grid import Grid
-from ecgqa.digitise.trace import Trace
+from ecgqa.digitise.trace import Trace, stretches
 
 _BREAK_MM = 0.5  # an interruption of a trace; letters are further apart
 _LONG_MM = 5.0  # a stretch that is no letter
 _BEFORE_MM, _INTO_MM = 20.0, 15.0  # where a calibration pulse stands, from the trace's beginning
+_TIP_PX = 1.5  # how far the tip of a wave sticks out at least
 _PULSE_MM = (3.5, 22.0)  # heights: 5, 10 and 20 mm are in use
 _PULSE_WIDE_MM = (1.5, 11.0)
 
@@ -99,39 +101,59 @@ def _pieces(known: np.ndarray, most_missing: float) -> list[tuple[int, int]]:
 def _centre(trace: Trace) -> np.ndarray:
     """The height of the line's middle in pixels from the top, float [width].
 
-    A line is drawn with a round pen: each end of the ink is the line's extreme within half the
-    pen's width, so the pen is taken off both ends again. Where they do not meet then, two flanks
-    of a narrow wave are in one column: the line is at the end that sticks out.
+    A line is drawn with a round pen, which is taken off both ends of its ink. Where the ends do
+    not meet then, the line is steep, or two flanks of a narrow wave are in one column. There the
+    tips of waves are sure: where an end sticks out of its neighbours. Between them the line is
+    drawn straight, but never outside its ink.
     """
     tall = trace.lower - trace.upper
-    if not np.isfinite(tall).any():
+    known = np.isfinite(tall)
+    if not known.any():
         return tall
     pen = np.nanpercentile(tall, 20) / 2
     upper = _without_pen(trace.upper, pen)
     lower = -_without_pen(-trace.lower, pen)
     middle = (upper + lower) / 2
-    apart = lower - upper > 1.0
-    slope = np.stack([np.diff(ends, prepend=np.nan) for ends in (upper, lower)])
-    slope = np.concatenate([slope, np.roll(slope, -1, axis=1)])
-    on_flank = (slope > 0).all(axis=0) | (slope < 0).all(axis=0)
-    known = np.isfinite(middle) & ~apart
-    if not known.any():
+    apart = known & (lower - upper > 1.0)
+    anchors = np.where(apart, np.nan, middle)
+    for ends, sign in ((upper, -1.0), (lower, 1.0)):
+        filled = np.interp(np.arange(ends.size), np.flatnonzero(known), ends[known])
+        tips = signal.find_peaks(sign * filled, prominence=_TIP_PX)[0]
+        tips = tips[apart[tips]]
+        anchors[tips] = ends[tips]
+    at = np.flatnonzero(np.isfinite(anchors))
+    if at.size == 0:
         return middle
-    x = np.arange(middle.size)
-    base = np.interp(x, x[known], middle[known])
-    tip = np.where(base - upper > lower - base, upper, lower)
-    return np.where(apart & ~on_flank, tip, middle)
+    line = np.interp(np.arange(anchors.size), at, anchors[at])
+    line = np.clip(line, np.fmin(upper, lower), np.fmax(upper, lower))
+    return np.where(apart, line, middle)
 
 
 def _without_pen(upper: np.ndarray, pen: float) -> np.ndarray:
-    """The upper end of the line itself, from the upper end of its ink; pen: half its width."""
-    reach = int(max(pen - 0.75, 0))  # a wave may be as narrow as the pen: take off less than that
-    ends = np.pad(upper, reach, constant_values=np.nan)
-    shifted = [
-        ends[reach + step : reach + step + upper.size] + np.sqrt(max(pen**2 - step**2, 0.0))
-        for step in range(-reach, reach + 1)
-    ]
-    return np.where(np.isfinite(upper), np.fmax.reduce(shifted), np.nan)
+    """The upper end of the line itself, from the upper end of its ink; pen: half its width.
+
+    The ink is eroded by the pen. A wave as narrow as the pen vanishes by that; it is put back as
+    one column.
+    """
+    reach = int(pen + 0.25)
+    steps = range(-reach, reach + 1)
+    round_pen = [np.sqrt(max(pen**2 - step**2, 0.0)) for step in steps]
+    eroded = np.fmax.reduce([_shifted(upper, k) + d for k, d in zip(steps, round_pen, strict=True)])
+    inked = np.fmin.reduce([_shifted(eroded, k) - d for k, d in zip(steps, round_pen, strict=True)])
+    lost = np.isfinite(upper) & (inked - upper > 1.0)
+    for first, last in stretches(lost):
+        eroded[(first + last - 1) // 2] = upper[first:last].min() + pen
+    return np.where(np.isfinite(upper), eroded, np.nan)
+
+
+def _shifted(values: np.ndarray, step: int) -> np.ndarray:
+    """values[i + step] at i, NaN beyond the ends."""
+    out = np.full_like(values, np.nan)
+    if step >= 0:
+        out[: values.size - step] = values[step:]
+    else:
+        out[-step:] = values[:step]
+    return out
 
 
 def _pulse(height_mm: np.ndarray, begin: int, grid: Grid) -> tuple[float, int] | None:

@@ -19,10 +19,10 @@ INK = 0.4  # covered more than this belongs to a line; half, less what thin line
 _SEED = 0.7
 _WIDE_MM = 12.0  # wider than a letter or a word: a piece of a trace
 _REACH_MM = 45.0  # from the middle of the row: more than any R wave
-_GAP, _LARGEST_GAP = 1.0, 3.0  # cost of a jump, per mm, and of any jump: to the next lead
+_GAP, _LARGEST_GAP = 2.0, 4.0  # cost of a jump, per mm, and of any jump: to the next lead
 _SKIP = 1.0  # cost of a stretch without ink, per mm
 _SMALL = 0.8  # cost of ink that hangs with nothing wide, per mm: a letter, or a broken trace
-_AWAY = 0.05  # cost of being away from the row's middle, per mm of height and mm of length
+_AWAY = 0.02  # cost of being away from the row's middle, per mm of height and mm of length
 _MOST_WAITING = 12  # paths kept alive over a gap
 
 
@@ -186,12 +186,12 @@ def _share(
     for a in range(len(paths)):
         for b in range(a + 1, len(paths)):
             shared = (paths[a] == paths[b]) & (paths[a] >= 0)
-            for first, last in _stretches(shared):
+            for first, last in stretches(shared):
                 _divide(whole[a], whole[b], ends[a], ends[b], first, last, reach)
     return ends
 
 
-def _stretches(flags: np.ndarray) -> list[tuple[int, int]]:
+def stretches(flags: np.ndarray) -> list[tuple[int, int]]:
     """First index and index after the last of every run of True."""
     step = np.flatnonzero(np.diff(flags.astype(np.int8), prepend=0, append=0))
     return list(zip(step[::2].tolist(), step[1::2].tolist(), strict=True))
