@@ -102,11 +102,13 @@ def find_grid(picture: np.ndarray) -> Grid | None:
         return None
     # Each axis may have shown its small or its large squares.
     square_x, square_y = found_x, found_y
-    ratio = square_x / square_y
-    if 4.0 < ratio < 6.25:
-        square_y *= 5.0
-    elif 4.0 < 1 / ratio < 6.25:
-        square_x *= 5.0
+    ratio = max(square_x / square_y, square_y / square_x)
+    times = round(ratio)
+    if times > 1 and abs(ratio / times - 1) < 0.1:
+        if times == _LARGE_MM:  # the small squares of one axis, the large ones of the other
+            square_x, square_y = _alike(found_x, found_y, times, larger=True)
+        else:
+            square_x, square_y = _alike(found_x, found_y, times, larger=False)
     if not 0.75 < square_x / square_y < 1.33:
         return None
     box = _box(lines, found_x, found_y)
@@ -115,6 +117,13 @@ def find_grid(picture: np.ndarray) -> Grid | None:
         return None
     unit_mm = _LARGE_MM if across < _MOST_LARGE else 1.0
     return Grid(square_x / unit_mm, square_y / unit_mm, box)
+
+
+def _alike(one: float, other: float, times: int, larger: bool) -> tuple[float, float]:
+    """Two periods of which one is a multiple of the other, brought to the larger or smaller."""
+    if larger:
+        return (one * times, other) if one < other else (one, other * times)
+    return (one, other / times) if one < other else (one / times, other)
 
 
 def _slope(lines: np.ndarray) -> tuple[float, float]:
@@ -161,17 +170,18 @@ def _period(profile: np.ndarray) -> float | None:
     lowest, highest = 1 / MAX_SQUARE_PX, 0.45
     band = (frequency > lowest) & (frequency < highest)
     strongest = frequency[band][amplitude[band].argmax()]
-    if amplitude[band].max() < _MIN_PEAK * np.median(amplitude[band]):
+    typical = np.median(amplitude[band])
+    if typical <= 0 or amplitude[band].max() < _MIN_PEAK * typical:
         return None
     width = 1.5 / profile.size  # half the width of a line of the spectrum
 
     def explained(base: float) -> float:
         """Amplitude at the multiples of a frequency over what the neighbourhood has anyway."""
-        multiples = base * np.arange(1, int(min(highest, 12.5 * base) / base) + 1)
         total = 0.0
-        for multiple in multiples:
-            near = np.abs(frequency - multiple) < width
-            total += float(amplitude[near].max()) ** 2
+        for multiple in base * np.arange(1, int(min(highest, 12.5 * base) / base) + 1):
+            near = np.abs(frequency - multiple)
+            around = amplitude[(near > width) & (near < max(4 * width, 0.4 * base))]
+            total += max(float(amplitude[near < width].max() ** 2 - np.mean(around**2)), 0.0)
         return total
 
     whole = {k: explained(strongest / k) for k in range(1, 11) if strongest / k > lowest}

@@ -77,7 +77,7 @@ def digitise(picture: np.ndarray) -> Printout:
         )
     span = _span(strips, grid)
     strips = _of_sheet(_without_marks(traces, span, grid), grid)
-    seconds, speed_mm_s = _time_axis(span, grid)
+    seconds = _seconds(span, grid)
     gain, gain_note = _gain(strips)
     rows_mv = _rows_mv(strips, span, seconds, gain)
     layout = find_layout(rows_mv)
@@ -89,7 +89,7 @@ def digitise(picture: np.ndarray) -> Printout:
     leads_mv, lines = _leads(layout, rows_mv, strips, span, grid, gain)
     notes = (
         f"Read from a picture, {layout.name}: please check the red lines against the paper.",
-        f"Lead names were taken from their usual places; {speed_mm_s:g} mm/s was assumed.",
+        f"Lead names were taken from their usual places; {SPEED_MM_S:g} mm/s was assumed.",
         gain_note,
         *_doubts(layout, seconds, turn_deg),
     )
@@ -153,13 +153,12 @@ def _span(strips: Sequence[Strip], grid: Grid) -> Span:
     return Span(left, right)
 
 
-def _time_axis(span: Span, grid: Grid) -> tuple[float, float]:
-    """Seconds on the sheet and the paper speed. Raises EcgFileError where neither fits."""
+def _seconds(span: Span, grid: Grid) -> float:
+    """Seconds on the sheet. Raises EcgFileError where it is not one of about 10 s."""
     length_mm = (span.right - span.left) / grid.px_per_mm_x
-    for speed_mm_s in (SPEED_MM_S, 50.0):
-        seconds = length_mm / speed_mm_s
-        if _SHORTEST_S <= seconds <= _LONGEST_S:
-            return seconds, speed_mm_s
+    seconds = length_mm / SPEED_MM_S
+    if _SHORTEST_S <= seconds <= _LONGEST_S:
+        return seconds
     raise EcgFileError(
         f"The strips on the paper are {length_mm:.0f} mm long. Sheets with 10 s can be read: "
         "250 mm at 25 mm/s. Please scan one whole ECG."
