@@ -34,6 +34,8 @@ class ECG:
     sha256: hex digest of the file or files it was read from ("" where it came from no file).
     notes: plain-word remarks of the reader ("Only the first 120 s were kept.").
     start_s: where in its recording the first sample lies, of a stretch that was cut out.
+    tracing_png: the picture it was read from with the digitised traces drawn over it, PNG; empty
+        for files that hold samples.
 
     Raises ValueError when the shape, the rate or the type breaks these promises.
     """
@@ -44,6 +46,7 @@ class ECG:
     sha256: str = ""
     notes: tuple[str, ...] = ()
     start_s: float = 0.0
+    tracing_png: bytes = b""
 
     def __post_init__(self) -> None:
         signal = np.array(self.signal_mv, dtype=np.float32, order="C")

@@ -21,6 +21,7 @@ from ecgqa.formats import (
     matlab,
     muse,
     numpy_array,
+    picture,
     scp,
     sierra,
     text,
@@ -68,17 +69,13 @@ FAMILIES = (
     # Behind WFDB: a .mat beside a header is WFDB's, one that comes alone is MATLAB's own.
     Family((".mat",), matlab.read),
     Family((".csv", ".tsv", ".txt"), text.read),
+    Family((".png", ".jpg", ".jpeg", ".pdf"), picture.read, looks_right=picture.looks_right),
 )
 
 _BESIDE_A_RECORDING = (".txt", ".pdf", ".png", ".jpg", ".jpeg")
 """What may lie in an archive beside the recording: its report or its printout."""
 
-_STRANGERS = (
-    (b"%PDF", "a PDF. A printed ECG has no samples to read: please export the recording itself."),
-    (b"\x89PNG", "a picture. Please export the recording itself, not an image of it."),
-    (b"\xff\xd8\xff", "a picture. Please export the recording itself, not an image of it."),
-    (b"\x1f\x8b", "a compressed file. Please unpack it first."),
-)
+_STRANGERS = ((b"\x1f\x8b", "a compressed file. Please unpack it first."),)
 
 
 def read_ecg(

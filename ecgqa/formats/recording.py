@@ -29,12 +29,15 @@ class Recording:
     rate_hz: samples per second.
     name: stem of the main file.
     notes: plain-word remarks.
+    tracing_png: the picture it was read from with the digitised traces drawn over it, PNG; empty
+        for files that hold samples.
     """
 
     leads_mv: Mapping[str, np.ndarray]
     rate_hz: float
     name: str
     notes: tuple[str, ...] = ()
+    tracing_png: bytes = b""
 
     def to_ecg(self, sha256: str) -> ECG:
         """Twelve leads, limb leads derived where two are there, missing ones NaN.
@@ -67,7 +70,7 @@ class Recording:
         for lead, signal in leads.items():
             signal_mv[LEADS.index(lead)] = signal
         name = self.name[:MAX_NAME].strip() or "ECG"
-        return ECG(signal_mv, self.rate_hz, name, sha256, notes + derived)
+        return ECG(signal_mv, self.rate_hz, name, sha256, notes + derived, self.tracing_png)
 
 
 def _swing_mv(signal: np.ndarray) -> float:
