@@ -49,6 +49,7 @@ from ecgqa.report import (
     provenance,
     quality_html,
     sureness,
+    tracing_html,
 )
 
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
@@ -249,6 +250,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         seen = [one["seen"], two["seen"]]
         sheet = _paper("strips", "paper")
         quality = _html(elem_id="quality")
+        tracing = _html(elem_id="tracing")
         with gr.Row(elem_id="talk-and-numbers"):
             with gr.Column(scale=6, min_width=320):
                 chat, about, question, ask_button, stop_button = _talk()
@@ -285,7 +287,9 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         asked = gr.State("", time_to_live=KEPT_S)
         kept = gr.State([], time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
-        _wire_reading(page, gallery, (one, two), seen, sheet, quality, table, beats, proof, marks)
+        _wire_reading(
+            page, gallery, (one, two), seen, sheet, quality, tracing, table, beats, proof, marks
+        )
         _wire_questions(
             loader, gallery, seen, chat, about, question, ask_button, stop_button, examples,
             asked, test_button, proof, marks, kept,
@@ -336,8 +340,9 @@ def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> di
                 min_width=180, scale=4, allow_custom_value=False,
             )  # fmt: skip
             upload = gr.File(
-                label="Upload: one file, or .hea and .dat together", file_count="multiple",
-                height=84, elem_id=f"{elem_id}-upload", min_width=200, scale=5,
+                label="Upload: one file or a set (.hea, .dat), or a scan of paper",
+                file_count="multiple", height=84, elem_id=f"{elem_id}-upload", min_width=200,
+                scale=5,
             )  # fmt: skip
         with gr.Row(visible=False, elem_classes="slot-row") as unsaid:
             rate = gr.Number(
@@ -388,7 +393,9 @@ def _examples() -> list[gr.Dataset]:
         ]  # fmt: skip
 
 
-def _wire_reading(page, gallery, slots, seen, sheet, quality, table, beats, proof, marks) -> None:
+def _wire_reading(
+    page, gallery, slots, seen, sheet, quality, tracing, table, beats, proof, marks
+) -> None:
     """Events that choose, draw and measure; none of them touches the model."""
     states = [slot["ecg"] for slot in slots]
 
@@ -416,7 +423,8 @@ def _wire_reading(page, gallery, slots, seen, sheet, quality, table, beats, proo
     def draw(this, other):
         ecgs = [paper.payload(ecg) if ecg else None for ecg in (this, other)]
         starts = [ecg.stretch(0) if ecg else None for ecg in (this, other)]
-        return {"kind": "strips", "ecgs": ecgs}, quality_html((this, other)), "", [], *starts
+        found = quality_html((this, other)), tracing_html((this, other))
+        return {"kind": "strips", "ecgs": ecgs}, *found, "", [], *starts
 
     def walk(to: gr.EventData, this, other, *shown):
         """Ten other seconds of a long recording, as the paper's slider says."""
@@ -442,7 +450,7 @@ def _wire_reading(page, gallery, slots, seen, sheet, quality, table, beats, proo
     def then_show(event):
         then_measure(
             event.success(
-                in_plain_words(draw), states, [sheet, quality, proof, marks, *seen],
+                in_plain_words(draw), states, [sheet, quality, tracing, proof, marks, *seen],
                 show_progress="hidden", api_visibility="private", **FREE,
             )
         )  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import html
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -132,6 +133,22 @@ def quality_html(ecgs: Iterable[ECG | None]) -> str:
             f"<span>{' · '.join(map(html.escape, facts))}</span> {bad or good}</div>"
         )
     return "".join(lines)
+
+
+def tracing_html(ecgs: Iterable[ECG | None]) -> str:
+    """The picture of each recording that came from one, with the traces as they were read."""
+    figures = []
+    for ecg in filter(None, ecgs):
+        if not ecg.tracing_png:
+            continue
+        words = f"{ecg.name}: read from this picture. Please check the red traces against the ink."
+        figures.append(
+            f'<figure class="tracing"><figcaption>{html.escape(words)}</figcaption>'
+            f'<img alt="{html.escape(words)}" '
+            f'src="data:image/png;base64,{base64.b64encode(ecg.tracing_png).decode("ascii")}">'
+            "</figure>"
+        )
+    return "".join(figures)
 
 
 def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str, kind: str) -> str:

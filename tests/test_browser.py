@@ -542,6 +542,19 @@ def test_the_trained_model_answers_about_two_ecgs_and_is_put_to_the_test(browser
         assert page.locator(".asked").inner_text() == question
 
 
+def test_a_printout_is_shown_with_the_traces_that_were_read_off_it(page, ecg_data):
+    printout = ecg_data / "formats/printout/anonymous_ecg_3x4_1.png"
+    assert page.locator("#tracing img").count() == 0
+    page.set_input_files("#this-upload input[type=file]", printout)
+    page.locator("#quality b").get_by_text(printout.stem).wait_for()
+    drawn = page.locator("#tracing img")
+    drawn.wait_for()
+    assert drawn.evaluate("image => image.complete && image.naturalWidth") > 800
+    assert printout.stem in drawn.get_attribute("alt")
+    pick(page, "this", "steady 75")
+    assert drawn.count() == 0
+
+
 def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
     path = tmp_path / "columns.csv"
     rows = [",".join(LEADS), *(",".join(f"{v:.0f}" for v in row) for row in beats_mv().T * 1000)]

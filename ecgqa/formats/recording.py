@@ -70,7 +70,9 @@ class Recording:
         for lead, signal in leads.items():
             signal_mv[LEADS.index(lead)] = signal
         name = self.name[:MAX_NAME].strip() or "ECG"
-        return ECG(signal_mv, self.rate_hz, name, sha256, notes + derived, self.tracing_png)
+        return ECG(
+            signal_mv, self.rate_hz, name, sha256, notes + derived, tracing_png=self.tracing_png
+        )
 
 
 def _swing_mv(signal: np.ndarray) -> float:
