@@ -21,6 +21,9 @@ from ecgqa.record import ECG, LEADS
 BEFORE, AFTER = int(BEFORE_R_S * RATE_HZ), int(AFTER_R_S * RATE_HZ)
 EARLY = 0.86  # of the usual RR: a beat that comes sooner is premature
 WIDE_MS = 120.0
+# Most samples that P (of a common, of another beat) and T lie elsewhere than in the median beat.
+P_NEAR, P_FAR, T_MOST = 12, 40, 30
+FAR_COSTS = 0.3  # correlation that a move of 60 ms costs
 # Each limb lead as (weight of I, weight of II): Einthoven's and Goldberger's definitions.
 _FROM_I_II = {
     "I": (1.0, 0.0),
@@ -279,9 +282,7 @@ def _without_p(one: Delineation) -> Delineation:
     leads = {
         row: replace(waves, p_on=None, p_peak=None, p_off=None) for row, waves in one.leads.items()
     }
-    return replace(
-        one, whole=replace(one.whole, p_on=None, p_peak=None, p_off=None), leads=leads
-    )
+    return replace(one, whole=replace(one.whole, p_on=None, p_peak=None, p_off=None), leads=leads)
 
 
 def _reasons(waves: Waves, kinds: list[str], found: Found) -> dict[str, str]:
@@ -312,9 +313,7 @@ def _irregularity(rr_s: np.ndarray, kinds: list[str]) -> float | None:
 # ---------------------------------------------------------------------------- single beats
 
 
-def _beats(
-    signal: Clean, found: Found, shapes: list[Delineation], kinds: list[str]
-) -> list[Beat]:
+def _beats(signal: Clean, found: Found, shapes: list[Delineation], kinds: list[str]) -> list[Beat]:
     """Every beat: the waves of its shape, P and T moved to where this beat has them."""
     n = signal.leads_mv.shape[1]
     even = smooth(signal.leads_mv[signal.apart], 10)
@@ -330,10 +329,13 @@ def _beats(
         if k > 0:
             one = _with_p_of(shapes[0], one, kind)
         p_move = _best_move(
-            around[i], medians[0], one.whole.p_on, one.whole.p_off, 40 if k or "early" in kind
-            or kind == "premature narrow" else 12,
+            around[i],
+            medians[0],
+            one.whole.p_on,
+            one.whole.p_off,
+            P_FAR if kind == "premature narrow" or k else P_NEAR,
         )
-        t_move = _best_move(around[i], medians[k], one.whole.t_on, one.whole.t_off, 30)
+        t_move = _best_move(around[i], medians[k], one.whole.t_on, one.whole.t_off, T_MOST)
         moved = _moved(one, p_move, t_move)
         waves = moved.whole
         following = found.peaks[i + 1] - 25 if i + 1 < len(found.peaks) else n
@@ -382,7 +384,7 @@ def _best_move(
     product = np.einsum("lsm,lm->s", windows, form, optimize=True)
     fit = product / (np.sqrt(power) * np.linalg.norm(form) + 1e-9)
     moves = np.arange(-most, most + 1)
-    best = int((fit - 0.3 * (moves / 30.0) ** 2).argmax())
+    best = int((fit - FAR_COSTS * (moves / 30.0) ** 2).argmax())
     if fit[best] < 0.3:
         return 0 if most <= 12 or fit[most] > 0 else None
     return int(moves[best])
@@ -408,9 +410,7 @@ def _without_t(one: Delineation) -> Delineation:
     leads = {
         row: replace(waves, t_on=None, t_peak=None, t_off=None) for row, waves in one.leads.items()
     }
-    return replace(
-        one, whole=replace(one.whole, t_on=None, t_peak=None, t_off=None), leads=leads
-    )
+    return replace(one, whole=replace(one.whole, t_on=None, t_peak=None, t_off=None), leads=leads)
 
 
 def _beat_at(begin: int, one: Delineation, kind: str) -> Beat:

@@ -15,9 +15,18 @@ import numpy as np
 from ecgqa.measure.signal import RATE_HZ, smooth
 
 # The steepest tangent cuts off the rounded foot of a wave. Cardiologists' marks (LUDB,
-# doi 10.1109/ACCESS.2020.3029211) lie farther out by these numbers of samples (8 and 12 ms).
-FOOT_P, FOOT_T = 4, 6
-OWN, OWN_MOST = 0.5, 20  # how much a lead moves the global boundary, and the most samples it may say
+# doi 10.1109/ACCESS.2020.3029211) lie farther out by 6 ms (3 samples) for P, and for T, whose
+# width varies more, by this part of the way from the peak, within limits.
+FOOT_P, FOOT_T, FOOT_T_WITHIN = 3, 0.12, (4.0, 9.0)
+T_WITHIN = 0.78  # of RR: later than that the next P begins
+FOOT_QRS = 1  # samples by which the smoothing hides the beginning of QRS
+EDGE_S = 0.03  # within which a QRS fades out
+OWN_QRS, OWN_P, OWN_T, OWN_MOST = (
+    0.5,
+    0.7,
+    0.5,
+    20,
+)  # how much a lead moves the global boundary, and the most samples it may say
 NAMES = (
     "p_on", "p_peak", "p_off", "qrs_on", "r_peak", "qrs_off", "t_on", "t_peak", "t_off",
 )  # fmt: skip
@@ -81,7 +90,10 @@ def _speed(beat: np.ndarray, width_ms: int) -> np.ndarray:
 
 def _qrs(beat: np.ndarray, r_index: int) -> tuple[int | None, int | None]:
     """QRS onset and offset: where the spatial velocity falls to near its level outside."""
-    speed = _speed(beat, 8)
+    # Hum in a few leads would hide the quiet in the others.
+    hum = np.median(np.abs(beat - smooth(beat, int(0.02 * RATE_HZ))), axis=1)
+    even = hum <= 4 * np.median(hum)
+    speed = _speed(beat[even] if even.sum() >= 3 else beat, 8)
     reach = int(0.14 * RATE_HZ)
     around = slice(max(r_index - reach, 0), r_index + reach)
     top = float(speed[around].max())
@@ -107,11 +119,12 @@ def _qrs(beat: np.ndarray, r_index: int) -> tuple[int | None, int | None]:
         near = walk(step, quiet + 3 * part * (top - quiet))
         far = walk(step, quiet + part * (top - quiet))
         # A slow ST segment or wander can keep the speed up: then the near edge is the better one.
-        if far is None or (near is not None and abs(far - near) > 0.08 * RATE_HZ):
+        if far is None or (near is not None and abs(far - near) > EDGE_S * RATE_HZ):
             return near
         return far
 
-    return edge(-1, quiet_before, 0.035), edge(+1, quiet_after, 0.04)
+    onset, offset = edge(-1, quiet_before, 0.035), edge(+1, quiet_after, 0.04)
+    return None if onset is None else max(onset - FOOT_QRS, 0), offset
 
 
 def _t_wave(
@@ -123,7 +136,7 @@ def _t_wave(
     that one lead with a wandering baseline does not decide.
     """
     start = qrs_off + int(0.05 * RATE_HZ)
-    stop = min(beat.shape[1], qrs_on + int(min(0.64, 0.85 * rr_s) * RATE_HZ))
+    stop = min(beat.shape[1], qrs_on + int(min(0.64, T_WITHIN * rr_s) * RATE_HZ))
     nothing = None, None, None
     if stop - start < int(0.1 * RATE_HZ):
         return nothing
@@ -138,7 +151,7 @@ def _t_wave(
     peaks, ends = clear[:, 0], clear[:, 1]
     centre = ends[np.abs(ends - np.median(ends)).argmin()]
     near = np.abs(ends - centre) <= 0.06 * RATE_HZ
-    t_off = round(float(np.percentile(ends[near], 85))) + FOOT_T
+    t_off = round(float(np.percentile(ends[near], 85)))
     t_peak = float(np.median(peaks))
     t_on = max(qrs_off, round(2 * t_peak - t_off))
     return (t_on, t_peak, t_off) if t_on < t_peak < t_off <= beat.shape[1] else nothing
@@ -154,7 +167,12 @@ def _t_end(wave: np.ndarray, start: int, stop: int) -> tuple[float, float, float
         return None
     sign = 1.0 if wave[peak] > base else -1.0
     end = _tangent(sign * wave[peak:], int(0.18 * RATE_HZ), int(0.12 * RATE_HZ))
-    return None if end is None else (peak, peak + end, height)
+    return None if end is None else (peak, peak + end + _foot_t(end), height)
+
+
+def _foot_t(end: float) -> float:
+    """Samples by which the foot of a T lies beyond the tangent `end` samples after its peak."""
+    return float(np.clip(FOOT_T * end, *FOOT_T_WITHIN))
 
 
 def _p_wave(
@@ -237,27 +255,27 @@ def _tangent(side: np.ndarray, reach: int, floor_reach: int) -> float | None:
 def _of_lead(lead: np.ndarray, whole: Waves) -> Waves:
     """The boundaries of one lead [m] near those of all leads."""
 
-    def moved(globally: float | None, own: float | None) -> float | None:
+    def moved(globally: float | None, own: float | None, part: float) -> float | None:
         if globally is None or own is None:
             return globally
-        return globally + OWN * float(np.clip(own - globally, -OWN_MOST, OWN_MOST))
+        return globally + part * float(np.clip(own - globally, -OWN_MOST, OWN_MOST))
 
     assert whole.qrs_on is not None and whole.qrs_off is not None
     qrs_on, qrs_off = int(whole.qrs_on), int(whole.qrs_off)
     body = np.abs(lead[qrs_on:qrs_off] - lead[qrs_on])
     on, off = _qrs_of_lead(lead, qrs_on, qrs_off)
     waves = Waves(
-        qrs_on=moved(qrs_on, on),
+        qrs_on=moved(qrs_on, on, OWN_QRS),
         r_peak=float(qrs_on + body.argmax()),
-        qrs_off=moved(qrs_off, off),
+        qrs_off=moved(qrs_off, off, OWN_QRS),
     )
     if whole.p_on is not None and whole.p_off is not None:
         on, peak, off = _p_of_lead(lead, int(whole.p_on), int(whole.p_off), qrs_on)
-        on, off = moved(whole.p_on, on), moved(whole.p_off, off)
+        on, off = moved(whole.p_on, on, OWN_P), moved(whole.p_off, off, OWN_P)
         waves = replace(waves, p_on=on, p_peak=float(np.clip(peak, on, off)), p_off=off)
     if whole.t_on is not None and whole.t_off is not None:
         peak, off = _t_of_lead(lead, int(whole.t_on), int(whole.t_off), qrs_off)
-        off = moved(whole.t_off, off)
+        off = moved(whole.t_off, off, OWN_T)
         waves = replace(
             waves, t_on=whole.t_on, t_peak=float(np.clip(peak, whole.t_on, off)), t_off=off
         )
@@ -298,9 +316,7 @@ def _p_of_lead(
     return on, peak, None if after is None else peak + after + FOOT_P
 
 
-def _t_of_lead(
-    lead: np.ndarray, t_on: int, t_off: int, qrs_off: int
-) -> tuple[float, float | None]:
+def _t_of_lead(lead: np.ndarray, t_on: int, t_off: int, qrs_off: int) -> tuple[float, float | None]:
     """Peak and end of the T of one lead."""
     even = smooth(lead, int(0.03 * RATE_HZ))
     start, stop = max(qrs_off + 20, t_on - 20), min(t_off + 25, len(lead) - 1)
@@ -308,4 +324,4 @@ def _t_of_lead(
     peak = start + int(np.abs(even[start : min(t_off, stop)] - base).argmax())
     sign = np.sign(even[peak] - base)
     end = _tangent(sign * even[peak : stop + 1], 90, 60)
-    return peak, None if end is None else peak + end + FOOT_T
+    return peak, None if end is None else peak + end + _foot_t(end)
