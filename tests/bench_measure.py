@@ -212,7 +212,9 @@ def on_ptbxl(folder: Path, count: int) -> None:
             checks.append(("QRS >= 120 in CLBBB/CRBBB", m.qrs_ms, 120, 400))
         if "NORM" in codes:
             checks.append(("QRS < 120 in NORM", m.qrs_ms, 0, 119.9))
-        low_high = {"LAD": (-90, -30), "MID": (-30, 90), "RAD": (90, 180)}
+        # PTB-XL's "left" is the German "Linkstyp", which begins near +10, not at -30 (that is
+        # ALAD); 10 degrees to either side are the measurement's own.
+        low_high = {"LAD": (-90, 20), "MID": (0, 100), "RAD": (80, 180)}
         if (axis := axis_of[int(data.ecg_id[i])]) in low_high:
             checks.append((f"axis of {axis}", m.qrs_axis_deg, *low_high[axis]))
             checks.append(("axis of LAD, MID, RAD", m.qrs_axis_deg, *low_high[axis]))

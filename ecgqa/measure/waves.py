@@ -1,4 +1,4 @@
-"""`delineate(beats)`: where the waves of an average beat begin, peak and end, per lead and globally.
+"""`delineate(beats)`: where waves begin, peak and end in an average beat, per lead and globally.
 
 Global boundaries come from all leads together (Kligfield et al. 2007,
 doi 10.1161/CIRCULATIONAHA.106.180200): QRS from the spatial velocity, P and T from tangents
@@ -20,7 +20,8 @@ from ecgqa.measure.signal import RATE_HZ, smooth
 FOOT_P, FOOT_T, FOOT_T_WITHIN = 3, 0.12, (4.0, 9.0)
 T_WITHIN = 0.78  # of RR: later than that the next P begins
 FOOT_QRS = 1  # samples by which the smoothing hides the beginning of QRS
-EDGE_S = 0.03  # within which a QRS fades out
+# QRS begins at once, but the end of a right bundle branch block is slow.
+FADE_IN_S, FADE_OUT_S = 0.03, 0.08
 OWN_QRS, OWN_P, OWN_T, OWN_MOST = (
     0.5,
     0.7,
@@ -115,15 +116,18 @@ def _qrs(beat: np.ndarray, r_index: int) -> tuple[int | None, int | None]:
             at += step
         return None
 
-    def edge(step: int, quiet: float, part: float) -> int | None:
+    def edge(step: int, quiet: float, part: float, most_s: float) -> int | None:
         near = walk(step, quiet + 3 * part * (top - quiet))
         far = walk(step, quiet + part * (top - quiet))
         # A slow ST segment or wander can keep the speed up: then the near edge is the better one.
-        if far is None or (near is not None and abs(far - near) > EDGE_S * RATE_HZ):
+        if far is None or (near is not None and abs(far - near) > most_s * RATE_HZ):
             return near
         return far
 
-    onset, offset = edge(-1, quiet_before, 0.035), edge(+1, quiet_after, 0.04)
+    onset, offset = (
+        edge(-1, quiet_before, 0.035, FADE_IN_S),
+        edge(+1, quiet_after, 0.04, FADE_OUT_S),
+    )
     return None if onset is None else max(onset - FOOT_QRS, 0), offset
 
 
