@@ -1,12 +1,18 @@
 """Measurements: against simulated truth and cardiologists' marks; None for what is not there."""
 
+import json
+from dataclasses import fields
+
 import ludb
 import numpy as np
 import pytest
+import wfdb
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgqa.measure import Measurements, measure
+from ecgqa import read_ecg
+from ecgqa.__main__ import main
+from ecgqa.measure import Measurements, Times, measure
 from ecgqa.record import ECG, LEADS
 from ecgqa.simulate import simulate
 
@@ -22,6 +28,8 @@ NUMBERS = (
     "qrs_axis_deg",
     "t_axis_deg",
 )
+
+TIMES = tuple(f.name for f in fields(Times))
 
 
 def _assert_nothing(m: Measurements):
@@ -264,12 +272,7 @@ def test_the_times_of_a_beat_are_in_order(finding):
     assert [beat.r_peak for beat in m.beats] == pytest.approx(m.r_peaks_s)
     for beat in m.beats:
         for times in (beat, *beat.leads.values()):
-            known = [
-                at
-                for name in ("p_on", "p_peak", "p_off", "qrs_on", "r_peak", "qrs_off")
-                + ("t_on", "t_peak", "t_off")
-                if (at := getattr(times, name)) is not None
-            ]
+            known = [at for name in TIMES if (at := getattr(times, name)) is not None]
             assert known == sorted(known)
         assert set(beat.leads) == set(LEADS)
 
@@ -310,6 +313,20 @@ def test_voltages_and_st_of_a_beat_of_known_shape():
     assert m.leads["V5"].r_mv == pytest.approx(1.8, abs=0.1) and m.leads["V5"].q_mv > -0.1
     assert m.leads["V2"].st_j60_mv == pytest.approx(0.2, abs=0.08)
     assert abs(m.leads["V5"].st_j60_mv) < 0.05
+
+
+def test_the_terminal_prints_the_same_numbers(tmp_path, capsys):
+    sim = simulate("normal")
+    wfdb.wrsamp(
+        "one", 500, ["mV"] * 12, list(LEADS), sim.ecg.signal_mv.T.astype(float),
+        write_dir=str(tmp_path),
+    )  # fmt: skip
+    files = [str(tmp_path / f"one.{end}") for end in ("hea", "dat")]
+    assert main(["measure", *files, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)["measurements"]
+    assert told["QRS duration (ms)"] == measure(read_ecg(files)).qrs_ms
+    assert main(["measure", *files]) == 0
+    assert f"{told['QT interval (ms)']:.0f} ms" in capsys.readouterr().out
 
 
 # ---------------------------------------------------------------------------- invariances

@@ -18,6 +18,7 @@ from ecgqa.measure.signal import RATE_HZ, smooth
 # doi 10.1109/ACCESS.2020.3029211) lie farther out by 6 ms (3 samples) for P, and for T, whose
 # width varies more, by this part of the way from the peak, within limits.
 FOOT_P, FOOT_T, FOOT_T_WITHIN = 3, 0.12, (4.0, 9.0)
+QUIET_AFTER = 30  # percentile of the speed after QRS that counts as quiet
 T_WITHIN = 0.78  # of RR: later than that the next P begins
 FOOT_QRS = 1  # samples by which the smoothing hides the beginning of QRS
 # QRS begins at once, but the end of a right bundle branch block is slow.
@@ -99,7 +100,7 @@ def _qrs(beat: np.ndarray, r_index: int) -> tuple[int | None, int | None]:
     around = slice(max(r_index - reach, 0), r_index + reach)
     top = float(speed[around].max())
     quiet_before = float(np.percentile(speed[max(r_index - 2 * reach, 0) : r_index - 20], 20))
-    quiet_after = float(np.percentile(speed[r_index + 20 : r_index + 2 * reach], 20))
+    quiet_after = float(np.percentile(speed[r_index + 20 : r_index + 2 * reach], QUIET_AFTER))
     hold = int(0.012 * RATE_HZ)
 
     strong = np.flatnonzero(speed[around] > 0.25 * top) + around.start
