@@ -89,9 +89,11 @@ def _sort_by_shape(leads_mv: np.ndarray, peaks: np.ndarray) -> Found:
         rows = np.flatnonzero(left)
         middle = _unit(around[rows, :, SLACK:-SLACK])
         template = middle[(middle @ middle.T > ALIKE).sum(axis=1).argmax()]
+        best, same = np.zeros(0, int), np.zeros(0, bool)
+        fits = np.zeros(0)
         for _ in range(2):
             scores = _shifted(around[rows], template)
-            best = scores.argmax(axis=1)
+            best = np.asarray(scores.argmax(axis=1))
             fits = scores.max(axis=1)
             same = fits > ALIKE
             pieces = [around[i, :, s : s + 2 * REACH + 1] for i, s in zip(rows, best, strict=True)]

@@ -17,7 +17,7 @@ from ecgqa.measure.signal import RATE_HZ, smooth
 # The steepest tangent cuts off the rounded foot of a wave. Cardiologists' marks (LUDB,
 # doi 10.1109/ACCESS.2020.3029211) lie farther out by 6 ms (3 samples) for P, and for T, whose
 # width varies more, by this part of the way from the peak, within limits.
-FOOT_P, FOOT_T, FOOT_T_WITHIN = 3, 0.12, (4.0, 9.0)
+FOOT_P, FOOT_T, FOOT_T_WITHIN = 3, 0.1, (3.0, 9.0)
 QUIET_AFTER = 30  # percentile of the speed after QRS that counts as quiet
 T_WITHIN = 0.78  # of RR: later than that the next P begins
 FOOT_QRS = 1  # samples by which the smoothing hides the beginning of QRS
