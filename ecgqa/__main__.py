@@ -1,4 +1,8 @@
-"""`python -m ecgqa ask FILE... --question "..." [--compare FILE...] [--json]`."""
+"""Questions and measurements on the terminal.
+
+python -m ecgqa ask FILE... --question "..." [--compare FILE...] [--json]
+python -m ecgqa measure FILE... [--json]
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,39 @@ import json
 import sys
 from dataclasses import asdict
 
-from ecgqa import EcgAssistant, EcgFileError, ModelError, QuestionError, measure, read_ecg
+from ecgqa import (
+    ECG,
+    EcgAssistant,
+    EcgFileError,
+    ModelError,
+    QuestionError,
+    measure,
+    read_ecg,
+)
+from ecgqa.report import MEASURED, number
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Answer one question on the terminal. Returns 0, or 2 after a plain-word message."""
+    """Answer a question or measure an ECG. Returns 0, or 2 after a plain-word message."""
     parser = argparse.ArgumentParser(prog="python -m ecgqa")
-    ask = parser.add_subparsers(dest="command", required=True).add_parser(
-        "ask", help="ask a question about an ECG"
-    )
-    ask.add_argument("files", nargs="+", help="the files of one ECG, e.g. a.hea a.dat")
+    commands = parser.add_subparsers(dest="command", required=True)
+    ask = commands.add_parser("ask", help="ask a question about an ECG")
+    numbers = commands.add_parser("measure", help="intervals, axes and rate; needs no model")
+    for command in (ask, numbers):
+        command.add_argument("files", nargs="+", help="the files of one ECG, e.g. a.hea a.dat")
+        command.add_argument("--rate-hz", type=float, help="for files that don't say")
+        command.add_argument("--units", help="mV or uV, for files that don't say")
+        command.add_argument("--json", action="store_true", help="print one JSON object")
     ask.add_argument("--question", required=True)
     ask.add_argument("--compare", nargs="+", help="the files of an earlier ECG to compare with")
-    ask.add_argument("--rate-hz", type=float, help="for files that don't say")
-    ask.add_argument("--units", help="mV or uV, for files that don't say")
     ask.add_argument("--checkpoint")
     ask.add_argument("--llm")
-    ask.add_argument("--json", action="store_true", help="print one JSON object")
     args = parser.parse_args(arguments)
     try:
         ecg = read_ecg(args.files, args.rate_hz, args.units)
+        if args.command == "measure":
+            print(_measured(ecg, args.json))
+            return 0
         earlier = read_ecg(args.compare, args.rate_hz, args.units) if args.compare else None
         assistant = EcgAssistant.load(args.checkpoint, args.llm, progress=_say)
         answer = assistant.ask(args.question, ecg, earlier)
@@ -41,6 +58,26 @@ def main(arguments: list[str] | None = None) -> int:
         print(answer.text, *answer.remarks, sep="\n")
         print(f"confidence {answer.confidence:.0%}, {answer.model}")
     return 0
+
+
+def _measured(ecg: ECG, as_json: bool) -> str:
+    """The table of measurements, one line each; a dash and the reason where there is none."""
+    m = measure(ecg)
+    if as_json:
+        values = {f"{row.label} ({row.unit})": row.value(m) for row in MEASURED}
+        kinds = [beat.kind for beat in m.beats]
+        return json.dumps(
+            {
+                "name": ecg.name,
+                "sha256": ecg.sha256,
+                "measurements": values,
+                "beats": kinds,
+                "not_measurable": m.not_measurable,
+            }
+        )
+    lines = [f"{row.label:18s} {number(row.value(m)):>5s} {row.unit}" for row in MEASURED]
+    reasons = sorted(set(m.not_measurable.values()))
+    return "\n".join([*lines, *(f"Not measurable: {why}." for why in reasons)])
 
 
 def _say(text: str, fraction: float | None) -> None:
