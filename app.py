@@ -37,7 +37,7 @@ from ecgqa.formats import supported_suffixes
 from ecgqa.gallery import Gallery
 from ecgqa.language import ModelError
 from ecgqa.loader import ModelLoader
-from ecgqa.measure import Measurements
+from ecgqa.numbers import as_json
 from ecgqa.quality import assess
 from ecgqa.record import ECG, EcgFileError
 from ecgqa.report import (
@@ -182,21 +182,18 @@ def uploaded(files: object) -> Iterable[str]:
 
 
 def read_request(
-    files: object, comparison_files: object, rate_hz: float | None, units: str | None
+    files: object,
+    comparison_files: object,
+    rate_hz: float | None,
+    units: str | None,
+    start_s: float = 0.0,
 ) -> tuple[ECG, ECG | None]:
-    """The ECG of a request, and the one to compare it with if it sent one."""
+    """The ten seconds of a request's ECG, and of the one to compare it with if it sent one."""
     # All are taken, and so deleted, before the first is read: it may be at fault.
     taken = take(uploaded(files))
     other = take(uploaded(comparison_files)) if comparison_files else None
-    ecg = read_taken(taken, rate_hz, units)
-    return ecg, None if other is None else read_taken(other, rate_hz, units)
-
-
-def measured_json(m: Measurements) -> dict:
-    """The numbers of a measurement, without its signals."""
-    names = ("rate_bpm", "rr_ms", "rr_spread_ms", "p_ms", "pr_ms", "qrs_ms", "qt_ms")
-    axes = ("p_axis_deg", "qrs_axis_deg", "t_axis_deg")
-    return {**{name: getattr(m, name) for name in (*names, *axes)}, "qtc_ms": dict(m.qtc_ms)}
+    ecg = read_taken(taken, rate_hz, units).stretch(start_s)
+    return ecg, None if other is None else read_taken(other, rate_hz, units).stretch(0)
 
 
 def present(ecg: ECG | None) -> ECG:
@@ -591,7 +588,7 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         files: list[gr.FileData], rate_hz: float | None = None, units: str | None = None
     ) -> dict:
         """Read an ECG: its name, rate, length, missing leads, checksum, notes and quality."""
-        ecg, _ = read_request(files, None, rate_hz, units)
+        ecg = read_taken(take(uploaded(files)), rate_hz, units)
         quality = assess(ecg)
         return {
             "name": ecg.name, "rate_hz": ecg.rate_hz, "seconds": ecg.seconds,
@@ -609,11 +606,12 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         comparison_files: list[gr.FileData] | None = None,
         rate_hz: float | None = None,
         units: str | None = None,
+        start_s: float = 0.0,
     ) -> dict:
         """Measure one ECG or two: rates, intervals, axes; null where not measurable."""
-        ecg, other = read_request(files, comparison_files, rate_hz, units)
-        found = {"ecg": measured_json(measure(ecg))}
-        return found if other is None else {**found, "comparison": measured_json(measure(other))}
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
+        found = {"ecg": as_json(measure(ecg))}
+        return found if other is None else {**found, "comparison": as_json(measure(other))}
 
     def ask(
         files: list[gr.FileData],
@@ -621,9 +619,10 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         comparison_files: list[gr.FileData] | None = None,
         rate_hz: float | None = None,
         units: str | None = None,
+        start_s: float = 0.0,
     ) -> dict:
         """Ask a question about one ECG or two."""
-        ecg, other = read_request(files, comparison_files, rate_hz, units)
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
         answer = loader.assistant().ask(question, ecg, comparison=other)
         names = ("text", "confidence", "model", "decoding", "seconds", "declined")
         return {
@@ -639,9 +638,10 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         comparison_files: list[gr.FileData] | None = None,
         rate_hz: float | None = None,
         units: str | None = None,
+        start_s: float = 0.0,
     ) -> dict:
         """Ask the same question with other ECGs: does the answer depend on this one?"""
-        ecg, other = read_request(files, comparison_files, rate_hz, units)
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
         result = loader.assistant().random_ecg_test(
             question, ecg, comparison=other, others=random_patients(gallery, ecg, other)
         )

@@ -20,7 +20,7 @@ from ecgqa import (
     measure,
     read_ecg,
 )
-from ecgqa.report import MEASURED, number
+from ecgqa.numbers import MEASURED, as_json, reasons
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("files", nargs="+", help="the files of one ECG, e.g. a.hea a.dat")
         command.add_argument("--rate-hz", type=float, help="for files that don't say")
         command.add_argument("--units", help="mV or uV, for files that don't say")
+        command.add_argument("--start", type=float, default=0.0, help="s, of a long recording")
         command.add_argument("--json", action="store_true", help="print one JSON object")
     ask.add_argument("--question", required=True)
     ask.add_argument("--compare", nargs="+", help="the files of an earlier ECG to compare with")
@@ -40,44 +41,34 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument("--llm")
     args = parser.parse_args(arguments)
     try:
-        ecg = read_ecg(args.files, args.rate_hz, args.units)
+        ecg = read_ecg(args.files, args.rate_hz, args.units).stretch(args.start)
         if args.command == "measure":
             print(_measured(ecg, args.json))
             return 0
-        earlier = read_ecg(args.compare, args.rate_hz, args.units) if args.compare else None
+        earlier = (
+            read_ecg(args.compare, args.rate_hz, args.units).stretch(0) if args.compare else None
+        )
         assistant = EcgAssistant.load(args.checkpoint, args.llm, progress=_say)
         answer = assistant.ask(args.question, ecg, earlier)
     except (EcgFileError, ModelError, QuestionError) as error:
         print(error, file=sys.stderr)
         return 2
     if args.json:
-        m = measure(ecg)
-        numbers = {k: getattr(m, k) for k in ("rate_bpm", "pr_ms", "qrs_ms", "qt_ms", "qtc_ms")}
-        print(json.dumps({**asdict(answer), "sha256": ecg.sha256, "measurements": numbers}))
+        found = as_json(measure(ecg))
+        print(json.dumps({**asdict(answer), "sha256": ecg.sha256, "measurements": found}))
     else:
         print(answer.text, *answer.remarks, sep="\n")
         print(f"confidence {answer.confidence:.0%}, {answer.model}")
     return 0
 
 
-def _measured(ecg: ECG, as_json: bool) -> str:
+def _measured(ecg: ECG, in_json: bool) -> str:
     """The table of measurements, one line each; a dash and the reason where there is none."""
     m = measure(ecg)
-    if as_json:
-        values = {f"{row.label} ({row.unit})": row.value(m) for row in MEASURED}
-        kinds = [beat.kind for beat in m.beats]
-        return json.dumps(
-            {
-                "name": ecg.name,
-                "sha256": ecg.sha256,
-                "measurements": values,
-                "beats": kinds,
-                "not_measurable": m.not_measurable,
-            }
-        )
-    lines = [f"{row.label:18s} {number(row.value(m)):>5s} {row.unit}" for row in MEASURED]
-    reasons = sorted(set(m.not_measurable.values()))
-    return "\n".join([*lines, *(f"Not measurable: {why}." for why in reasons)])
+    if in_json:
+        return json.dumps({"name": ecg.title, "sha256": ecg.sha256, "measurements": as_json(m)})
+    lines = [f"{row.label:18s} {row.text(row.value(m)):>6s} {row.unit}" for row in MEASURED]
+    return "\n".join([*lines, *(f"Not measurable: {why}." for why in reasons(m))])
 
 
 def _say(text: str, fraction: float | None) -> None:

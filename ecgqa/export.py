@@ -19,8 +19,8 @@ import numpy as np
 
 from ecgqa.answer import INTENDED_USE
 from ecgqa.measure import Measurements
+from ecgqa.numbers import MEASURED
 from ecgqa.record import ECG
-from ecgqa.report import MEASURED, change_since, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,13 +65,13 @@ def measurements_csv(ecgs: Sequence[ECG], measured: Sequence[Measurements]) -> s
     rows = csv.writer(out, lineterminator="\n")
     names = [_safe(ecg.title) for ecg in ecgs]
     rows.writerow(["measurement", "unit", *names, *(["change"] if len(ecgs) == 2 else [])])
-    for label, unit, value_of, _ in MEASURED:
-        values = [value_of(m) for m in measured]
-        cells = ["" if v is None else f"{v:.1f}" for v in values]
+    for row in MEASURED:
+        values = [row.value(m) for m in measured]
+        cells = ["" if v is None else f"{v:.{row.decimals + 1}f}" for v in values]
         if len(values) == 2:
-            change = change_since(values[0], values[1], unit)
-            cells.append("" if change is None else str(change))
-        rows.writerow([label, unit, *cells])
+            change = row.change(*values)
+            cells.append("" if change is None else f"{change:.{row.decimals}f}")
+        rows.writerow([row.label, row.unit, *cells])
     rows.writerow(["SHA-256", "", *(ecg.sha256 for ecg in ecgs)])
     return out.getvalue()
 
@@ -176,13 +176,13 @@ def _numbers(page: Axes, ecgs: Sequence[ECG], measured: Sequence[Measurements], 
     y += 5.0
     for i, name in enumerate(names):
         _text(page, 72 + 20 * i, y, name, 2.3, ha="right", colour=QUIET)
-    for label, unit, value_of, _ in MEASURED:
-        y += 4.0
-        values = [value_of(m) for m in measured]
-        cells = [number(value) for value in values]
+    for row in MEASURED:
+        y += 3.7
+        values = [row.value(m) for m in measured]
+        cells = [row.text(value) for value in values]
         if len(values) == 2:
-            cells.append(number(change_since(values[0], values[1], unit), signed=True))
-        _text(page, 13.5, y, f"{label} ({unit})", 2.4)
+            cells.append(row.text(row.change(*values), signed=True))
+        _text(page, 13.5, y, f"{row.label} ({row.unit})", 2.4)
         for i, cell in enumerate(cells):
             _text(page, 72 + 20 * i, y, cell, 2.4, ha="right")
 

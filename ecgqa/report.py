@@ -5,61 +5,24 @@ from __future__ import annotations
 import base64
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from ecgqa.answer import Answer
 from ecgqa.criteria import Check
 from ecgqa.evidence import Evidence
 from ecgqa.grounding import GroundingResult
 from ecgqa.measure import Measurements
+from ecgqa.numbers import MEASURED, reasons
 from ecgqa.quality import assess
 from ecgqa.record import ECG
 
 MOST_LEADS, LEAST_LEAD = 3, 0.04  # that are named under an answer, and the smallest share
 
 
-class Row(NamedTuple):
-    """A line of the table of measurements.
-
-    repeats_within: 95 % of the differences between two halves of one recording are smaller (250
-    ECGs of PTB-XL, `tests/bench_repeat.py`); a smaller change says nothing.
-    """
-
-    label: str
-    unit: str
-    value: Callable[[Measurements], float | None]
-    repeats_within: int
-
-
-MEASURED = (
-    Row("Heart rate", "per min", lambda m: m.rate_bpm, 10),
-    Row("RR interval", "ms", lambda m: m.rr_ms, 103),
-    Row("RR spread (SD)", "ms", lambda m: m.rr_spread_ms, 124),
-    Row("P duration", "ms", lambda m: m.p_ms, 33),
-    Row("PR interval", "ms", lambda m: m.pr_ms, 20),
-    Row("QRS duration", "ms", lambda m: m.qrs_ms, 12),
-    Row("QT interval", "ms", lambda m: m.qt_ms, 23),
-    Row("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett"), 30),
-    Row("QTc, Fridericia", "ms", lambda m: m.qtc_ms.get("Fridericia"), 23),
-    Row("P axis", "°", lambda m: m.p_axis_deg, 25),
-    Row("QRS axis", "°", lambda m: m.qrs_axis_deg, 9),
-    Row("T axis", "°", lambda m: m.t_axis_deg, 22),
-)
-
-
 def as_text(text: str) -> str:
     """Text that neither Markdown nor HTML can read as anything but text (no tag, link, picture)."""
     flat = re.sub(r"[^\S\n]+", " ", text)
     return re.sub(r"[^\w\s]|_", lambda sign: f"&#{ord(sign[0])};", flat)
-
-
-def number(value: float | None, signed: bool = False) -> str:
-    """A measured number for the table; a dash where there is none."""
-    if value is None:
-        return "–"
-    text = f"{value:+.0f}" if signed else f"{value:.0f}"
-    return "0" if text in ("+0", "-0") else text.replace("-", "−")
 
 
 def provenance(answer: Answer) -> str:
@@ -162,31 +125,24 @@ def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str,
     )
 
 
-def change_since(now: float | None, then: float | None, unit: str) -> int | None:
-    """Now minus then, of the numbers as they are printed; of an axis the shorter way round."""
-    if now is None or then is None:
-        return None
-    change = round(now) - round(then)
-    return (change + 180) % 360 - 180 if unit == "°" else change
-
-
 def measurement_html(this: Measurements | None, other: Measurements | None) -> str:
     """This ECG, the comparison and the change since then, side by side, and what changed."""
     rows, changed = [], []
     for row in MEASURED:
         now, then = (None if m is None else row.value(m) for m in (this, other))
-        change = change_since(now, then, row.unit)
-        cell = number(change, signed=True)
+        change = row.change(now, then)
+        cell = row.text(change, signed=True)
         if change is not None and abs(change) > row.repeats_within:
             cell = f"{'▲' if change > 0 else '▼'} {cell}"
-            changed.append(f"{row.label} {number(change, signed=True)} {row.unit}")
-        rows.append((f"{row.label} ({row.unit})", number(now), number(then), cell))
+            changed.append(f"{row.label} {row.text(change, signed=True)} {row.unit}")
+        rows.append((f"{row.label} ({row.unit})", row.text(now), row.text(then), cell))
     table = table_html(
         ("Measurement", "This ECG", "Comparison", "Change since"),
         rows,
         "Measurements (algorithm, not the language model)",
         "measured",
     )
+    table += _missing_html(this, other) + _voltages_html(this)
     if this is None or other is None:
         return table
     words = ", ".join(changed) or "nothing"
@@ -195,6 +151,30 @@ def measurement_html(this: Measurements | None, other: Measurements | None) -> s
         f"{html.escape(words)}. ▲ ▼ mark changes larger than those between two halves of one "
         "recording (95 %).</p>"
     )
+
+
+def _missing_html(this: Measurements | None, other: Measurements | None) -> str:
+    """Why there is a dash."""
+    lines = [
+        f"Not measurable in {name}: {'; '.join(why)}."
+        for name, m in (("this ECG", this), ("the comparison", other))
+        if m is not None and (why := reasons(m))
+    ]
+    return "".join(f'<p class="hint">{html.escape(line)}</p>' for line in lines)
+
+
+def _voltages_html(this: Measurements | None) -> str:
+    """Voltages of each lead of this ECG, folded away."""
+    if this is None or not this.leads:
+        return ""
+    signed = lambda mv: "–" if mv is None else f"{mv:+.2f}".replace("-", "−")  # noqa: E731
+    rows = [
+        (lead, *map(signed, (v.p_mv, v.q_mv, v.r_mv, v.s_mv, v.st_j_mv, v.st_j60_mv, v.t_mv)))
+        for lead, v in this.leads.items()
+    ]
+    head = ("Lead", "P", "Q", "R", "S", "ST at J", "ST at J + 60 ms", "T")
+    table = table_html(head, rows, "This ECG, mV from the level at QRS onset", "voltages")
+    return f"<details><summary>Voltages and ST level of each lead</summary>{table}</details>"
 
 
 def dependence_html(result: GroundingResult) -> str:

@@ -3,7 +3,7 @@
     python tests/bench_repeat.py PTBXL_FOLDER [RECORDINGS]
 
 Prints, for each measurement, the difference that 95 % of the recordings stay within: the limit from
-which `ecgqa.report` says that something changed between two ECGs.
+which `ecgqa.numbers` says that something changed between two ECGs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ecgqa import ECG, measure
-from ecgqa.report import MEASURED, change_since
+from ecgqa.numbers import MEASURED
 from training import ptbxl
 
 
@@ -25,19 +25,19 @@ def main() -> None:
     folder, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 250
     data = ptbxl.load(folder)
     signals = ptbxl.signals(data, ".work/cache")
-    found: dict[str, list[int]] = {row.label: [] for row in MEASURED}
+    found: dict[str, list[float]] = {row.label: [] for row in MEASURED}
     for i in np.random.default_rng(0).choice(len(data.ecg_id), count, replace=False):
         halves = np.split(np.asarray(signals[i], np.float32), 2, axis=1)
         first, second = (measure(ECG(half, 100.0, "half")) for half in halves)
         for row in MEASURED:
-            change = change_since(row.value(second), row.value(first), row.unit)
+            change = row.change(row.value(second), row.value(first))
             if change is not None:
                 found[row.label].append(change)
     for row in MEASURED:
         size = np.abs(found[row.label])
         print(
-            f"{row.label:18s} n {len(size)}: 95 % within {np.quantile(size, 0.95):.0f} {row.unit}, "
-            f"median {np.median(size):.0f}; stated {row.repeats_within}"
+            f"{row.label:18s} n {len(size)}: 95 % within {row.text(np.quantile(size, 0.95))} "
+            f"{row.unit}, median {row.text(np.median(size))}; stated {row.repeats_within}"
         )
 
 

@@ -1,0 +1,81 @@
+"""The numbers of a measurement as they are shown: on the page, on paper, in CSV and in JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import NamedTuple
+
+from ecgqa.measure import Measurements
+
+
+class Row(NamedTuple):
+    """A line of the table of measurements.
+
+    repeats_within: 95 % of the differences between two halves of one recording are smaller (250
+    ECGs of PTB-XL, `tests/bench_repeat.py`); a smaller change says nothing. decimals: that are
+    shown.
+    """
+
+    label: str
+    unit: str
+    value: Callable[[Measurements], float | None]
+    repeats_within: float
+    decimals: int = 0
+
+    def text(self, value: float | None, signed: bool = False) -> str:
+        """A value for the table; a dash where there is none."""
+        if value is None:
+            return "–"
+        shown = f"{value:{'+' if signed else ''}.{self.decimals}f}"
+        if float(shown) == 0:
+            shown = shown.lstrip("+-")
+        return shown.replace("-", "−")
+
+    def change(self, now: float | None, then: float | None) -> float | None:
+        """Now minus then, of the numbers as they are shown; of an axis the shorter way round."""
+        if now is None or then is None:
+            return None
+        change = round(round(now, self.decimals) - round(then, self.decimals), self.decimals)
+        return (change + 180) % 360 - 180 if self.unit == "°" else change
+
+
+MEASURED = (
+    Row("Heart rate", "per min", lambda m: m.rate_bpm, 10),
+    Row("RR interval", "ms", lambda m: m.rr_ms, 103),
+    Row("RR spread (SD)", "ms", lambda m: m.rr_spread_ms, 124),
+    Row("P duration", "ms", lambda m: m.p_ms, 33),
+    Row("PR interval", "ms", lambda m: m.pr_ms, 20),
+    Row("QRS duration", "ms", lambda m: m.qrs_ms, 12),
+    Row("QT interval", "ms", lambda m: m.qt_ms, 23),
+    Row("QTc, Bazett", "ms", lambda m: m.qtc_ms.get("Bazett"), 30),
+    Row("QTc, Fridericia", "ms", lambda m: m.qtc_ms.get("Fridericia"), 23),
+    Row("QTc, Framingham", "ms", lambda m: m.qtc_ms.get("Framingham"), 23),
+    Row("QTc, Hodges", "ms", lambda m: m.qtc_ms.get("Hodges"), 23),
+    Row("P axis", "°", lambda m: m.p_axis_deg, 25),
+    Row("QRS axis", "°", lambda m: m.qrs_axis_deg, 9),
+    Row("T axis", "°", lambda m: m.t_axis_deg, 22),
+    Row("Sokolow–Lyon", "mV", lambda m: m.sokolow_lyon_mv, 0.3, 2),
+    Row("Cornell", "mV", lambda m: m.cornell_mv, 0.3, 2),
+)
+
+
+def reasons(m: Measurements) -> list[str]:
+    """Why something could not be measured, each reason once."""
+    return sorted(set(m.not_measurable.values()))
+
+
+def as_json(m: Measurements) -> dict:
+    """All numbers of a measurement, ready for JSON, without its signals."""
+    plain = (
+        "rate_bpm", "rr_ms", "rr_spread_ms", "irregularity", "regular", "p_presence", "p_ms",
+        "pr_ms", "qrs_ms", "qt_ms", "p_axis_deg", "qrs_axis_deg", "t_axis_deg", "sokolow_lyon_mv",
+        "cornell_mv",
+    )  # fmt: skip
+    return {
+        **{name: getattr(m, name) for name in plain},
+        "qtc_ms": dict(m.qtc_ms),
+        "leads": {lead: asdict(values) for lead, values in m.leads.items()},
+        "beats": [asdict(beat) for beat in m.beats],
+        "not_measurable": dict(m.not_measurable),
+    }
