@@ -12,8 +12,6 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-import numpy as np
-
 from ecgqa.measure import Measurements
 from ecgqa.record import LEADS
 
@@ -55,33 +53,10 @@ class Check:
     agrees: bool
 
 
-def sokolow_lyon_mv(m: Measurements) -> float | None:
-    """S in V1 plus the taller R of V5 and V6, on the median beat (Sokolow and Lyon 1949)."""
-    s, r = _peak_mv(m, "V1", -1), [_peak_mv(m, lead, 1) for lead in ("V5", "V6")]
-    tall = [value for value in r if value is not None]
-    return None if s is None or not tall else s + max(tall)
-
-
 def largest_limb_mv(m: Measurements) -> float | None:
     """The largest QRS of the limb leads from peak to peak, on the median beat."""
-    spans = []
-    for lead in LEADS[:6]:
-        up, down = _peak_mv(m, lead, 1), _peak_mv(m, lead, -1)
-        if up is not None and down is not None:
-            spans.append(up + down)
-    return max(spans, default=None)
-
-
-def _peak_mv(m: Measurements, lead: str, sign: int) -> float | None:
-    """Height of the largest deflection of this sign within 100 ms of R, from the level before."""
-    beat, r, rate = m.median_beat_mv, m.median_beat_r_index, m.median_beat_rate_hz
-    if beat is None or r is None or rate is None:
-        return None
-    around = beat[LEADS.index(lead), max(0, r - round(0.1 * rate)) : r + round(0.1 * rate)]
-    if len(around) == 0 or np.isnan(around).any():
-        return None
-    level = float(np.median(around[: max(1, round(0.03 * rate))]))
-    return max(0.0, float((sign * (around - level)).max()))
+    limb = [m.leads[lead] for lead in LEADS[:6] if lead in m.leads]
+    return max((v.r_mv - min(v.q_mv, v.s_mv) for v in limb), default=None)
 
 
 def _spread(m: Measurements) -> float | None:
@@ -99,7 +74,7 @@ _QTC: Value = lambda m: m.qtc_ms.get("Fridericia")  # noqa: E731
 _WIDE = Criterion("QRS", "ms", _QRS, 120, INF, 8)
 _FAST = Criterion("rate", "per min", _RATE, 100, INF, 3)
 _LONG_PR = Criterion("PR", "ms", _PR, 200, INF, 12, defining=True)
-_LVH = Criterion("S V1 + R V5/V6", "mV", sokolow_lyon_mv, 3.5, INF, 0.3)
+_LVH = Criterion("S V1 + R V5/V6", "mV", lambda m: m.sokolow_lyon_mv, 3.5, INF, 0.3)
 
 CRITERIA: dict[str, tuple[Criterion, ...]] = {
     "complete left bundle branch block": (_WIDE,),

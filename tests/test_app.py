@@ -363,13 +363,19 @@ def test_text_from_users_cannot_become_markup():
 
 def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknown():
     numbers = {"qtc_ms": {}, "rr_ms": None, "rr_spread_ms": None, "p_ms": None, "pr_ms": None}
-    numbers |= {"qt_ms": None, "p_axis_deg": None, "t_axis_deg": None}
+    numbers |= {"qt_ms": None, "p_axis_deg": None, "t_axis_deg": None, "leads": {}}
+    numbers |= {"sokolow_lyon_mv": 2.004, "cornell_mv": None}
+    numbers |= {
+        "not_measurable": {"pr_ms": "atrial <fibrillation>", "p_ms": "atrial <fibrillation>"}
+    }
     first = SimpleNamespace(rate_bpm=82.4, qrs_ms=90.0, qrs_axis_deg=-170.0, **numbers)
     second = SimpleNamespace(rate_bpm=75.0, qrs_ms=None, qrs_axis_deg=170.0, **numbers)
     table = report.measurement_html(first, second)
     assert "algorithm, not the language model" in table
     assert "<td>Heart rate (per min)</td><td>82</td><td>75</td><td>+7</td>" in table
     assert "<td>QRS duration (ms)</td><td>90</td><td>–</td><td>–</td>" in table
+    assert "<td>Sokolow–Lyon (mV)</td><td>2.00</td><td>2.00</td><td>0.00</td>" in table
+    assert table.count("Not measurable in this ECG: atrial &lt;fibrillation&gt;.") == 1
     assert "<td>QRS axis (°)</td><td>−170</td><td>170</td><td>▲ +20</td>" in table
     assert "<b>Changed, by the algorithm:</b> QRS axis +20 °. ▲ ▼" in table, "a rate of +7 repeats"
     assert "nothing." in report.measurement_html(first, first)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ecgqa import measure
-from ecgqa.criteria import CRITERIA, INTERVALS, checks, largest_limb_mv, sokolow_lyon_mv
+from ecgqa.criteria import CRITERIA, INTERVALS, checks, largest_limb_mv
 from ecgqa.measure import Measurements
 from ecgqa.record import ECG
 from ecgqa.simulate import simulate
@@ -73,7 +73,7 @@ def test_voltages_of_a_beat_of_known_shape():
         for lead, mv in ((0, 0.3), (1, 0.4), (6, -2.0), (10, 1.8), (11, 1.6)):
             signal[lead] += mv * spike
     measured = measure(ECG(signal, 500.0, "known"))
-    assert sokolow_lyon_mv(measured) == pytest.approx(3.8, abs=0.1)
+    assert measured.sokolow_lyon_mv == pytest.approx(3.8, abs=0.1)
     assert largest_limb_mv(measured) == pytest.approx(0.4, abs=0.05)
 
 
