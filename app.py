@@ -17,7 +17,7 @@ import tempfile
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 # Both must be said before gradio is imported: nothing is looked up on the network while serving.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -80,6 +80,15 @@ MEDIA = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv"}
 # One question at a time; drawing never waits for it.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
+
+
+class Waiting(NamedTuple):
+    """A question and the ECGs it is about; `other`, if any, is the earlier one."""
+
+    text: str
+    ecg: ECG
+    other: ECG | None
+
 
 # ------------------------------------------------------------------------------ words and errors
 
@@ -490,15 +499,31 @@ def _wire_questions(
     loader, gallery, seen, chat, about, question, ask_button, stop_button, examples, asked,
     test_button, proof, marks, kept,
 ) -> None:  # fmt: skip
-    """Events that ask the model."""
+    """Events that ask the model.
 
-    def converse(text, which, this, other, talk, kept):
-        ecg, text, talk = present(this), checked(text), list(talk or [])
-        other = second_ecg(text, which, other)
+    A question waits for its turn together with the ECGs that were on the page when it was asked:
+    another one may be chosen meanwhile.
+    """
+    to_answer, to_prove = (gr.State(None, time_to_live=KEPT_S) for _ in range(2))
+
+    def put(text, which, this, other, waiting):
+        if waiting:
+            raise QuestionError("Please wait for the answer to your last question, or press Stop.")
+        ecg, text = present(this), checked(text)
+        return Waiting(text, ecg, second_ecg(text, which, other))
+
+    def put_again(text, last, which, this, other):
+        text = (text or "").strip() or last
+        if not text:
+            raise QuestionError("Please ask a question first; the test then asks it again.")
+        return put(text, which, this, other, None)
+
+    def converse(waiting, talk, kept):
+        (text, ecg, other), talk = waiting, list(talk or [])
         said = [*talk, {"role": "user", "content": as_text(text)}]
         while not loader.wait(0.3):
-            waiting = f"*Waiting for the model: {as_text(loader.text)} …*"
-            last = {"role": "assistant", "content": waiting}
+            progress = f"*Waiting for the model: {as_text(loader.text)} …*"
+            last = {"role": "assistant", "content": progress}
             yield [*said, last], gr.skip(), gr.skip(), [], kept
         answer, assistant = None, loader.assistant()
         for answer in assistant.stream_answer(text, ecg, other):
@@ -518,12 +543,8 @@ def _wire_questions(
             ecgs = [ecg] if other is None else [other, ecg]
             yield [*said, last], "", text, paper.marks(found, ecgs), kept
 
-    def prove(text, last, which, this, other, progress=gr.Progress()):  # noqa: B008
-        ecg, text = present(this), (text or "").strip() or last
-        if not text:
-            raise QuestionError("Please ask a question first; the test then asks it again.")
-        text = checked(text)
-        other = second_ecg(text, which, other)
+    def prove(waiting, progress=gr.Progress()):  # noqa: B008
+        text, ecg, other = waiting
         progress(0, desc="Waiting for the model")
         assistant = loader.assistant()
         result = assistant.random_ecg_test(
@@ -532,25 +553,34 @@ def _wire_questions(
         )  # fmt: skip
         return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
 
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
     asking = gr.on(
         [question.submit, ask_button.click],
+        in_plain_words(put),
+        [question, about, *seen, to_answer],
+        to_answer,
+        **quiet,
+    ).success(
         in_plain_words(converse),
-        [question, about, *seen, chat, kept],
+        [to_answer, chat, kept],
         [chat, question, asked, marks, kept],
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",
         **MODEL_QUEUE,
     )
+    asking.then(lambda: None, outputs=to_answer, **quiet)
     testing = test_button.click(
+        in_plain_words(put_again), [question, asked, about, *seen], to_prove, **quiet
+    ).success(
         in_plain_words(prove),
-        [question, asked, about, *seen],
+        to_prove,
         proof,
         show_progress="full",
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    stop_button.click(None, cancels=[asking, testing])
+    stop_button.click(lambda: None, outputs=to_answer, cancels=[asking, testing], **quiet)
     for dataset in examples:
         dataset.click(
             lambda sample: sample[0], dataset, question,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection
+from dataclasses import replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -48,7 +49,7 @@ class Gallery:
     def open(self, name: str) -> ECG:
         """The ECG of that name. Raises EcgFileError where there is none or it cannot be read."""
         if name == REAL and (path := _pydicom_ecg()):
-            return read_ecg([path])
+            return replace(read_ecg([path]), name=REAL)
         if name in self._from_folder:
             return read_ecg(self._files(self._from_folder[name]))
         return _simulated(name).ecg

@@ -583,6 +583,31 @@ def test_answers_stream_and_can_be_stopped(browser):
         assert "yes, this is" in answers.inner_text()
 
 
+def test_a_question_is_answered_about_the_ecg_it_was_asked_of(browser):
+    """It waits for another session's answer while another ECG is chosen."""
+    step = threading.Event()
+    with (
+        served(lambda progress: FakeAssistant(step)) as url,
+        visit(browser, url) as first,
+        visit(browser, url) as second,
+    ):
+        ask(first, "Is it mine?")
+        step.set()
+        first.locator("#answers").get_by_text("yes,", exact=True).wait_for()
+        facts = ask(second, "Is it steady?")
+        second.wait_for_timeout(300)
+        second.click("#ask")
+        second.get_by_text("Please wait for the answer to your last question").first.wait_for()
+        pick(second, "this", "fast 100")
+        for _ in range(200):
+            step.set()
+            second.wait_for_timeout(30)
+            if facts.count():
+                break
+        assert "steady 75" in facts.inner_text()
+        assert second.locator("#quality b").inner_text() == "fast 100"
+
+
 def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
     assert page.locator(".ecg-start").count() == 0
     pick(page, "this", "one minute")
