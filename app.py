@@ -24,6 +24,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import gradio as gr
+import torch
 from gradio.events import api as add_endpoint
 from gradio.themes import Base as Theme
 from gradio.utils import get_upload_folder
@@ -738,6 +739,8 @@ def main(argv: list[str] | None = None) -> None:
     def load(progress: Callable) -> EcgAssistant:
         return EcgAssistant.load(checkpoint=args.checkpoint, llm=args.llm, progress=progress)
 
+    # One core stays free for the page: paper must not wait for the model.
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
     page = build(load, gallery)
     print(f"Accepted files: {', '.join(supported_suffixes())}")
     page.queue(max_size=64).launch(
