@@ -131,7 +131,10 @@ def printout(ecg: ECG, looks: Style, seed: int = 0) -> Printout:
         for x in range(sheet[0]):
             for y in range(sheet[1]):
                 cx, cy = at(x, y)
-                pen.rectangle((cx - 0.1 * scale, cy - 0.1 * scale, cx + 0.1 * scale, cy + 0.1 * scale), fill=fine)
+                pen.rectangle(
+                    (cx - 0.1 * scale, cy - 0.1 * scale, cx + 0.1 * scale, cy + 0.1 * scale),
+                    fill=fine,
+                )
     for step, colour, width in ((1, fine, 0.12), (5, coarse, 0.2)):
         if step == 1 and looks.small_squares != "lines":
             continue
@@ -148,7 +151,9 @@ def printout(ecg: ECG, looks: Style, seed: int = 0) -> Printout:
         points = [at(*point) for point in points]
         pen.line(points, fill=looks.ink, width=width, joint="curve")
         for x, y in (points[0], points[-1]):
-            pen.ellipse((x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=looks.ink)
+            pen.ellipse(
+                (x - width / 2, y - width / 2, x + width / 2, y + width / 2), fill=looks.ink
+            )
 
     n = round(10 * ecg.rate_hz)
     leads_mv: dict[str, np.ndarray] = {}
@@ -170,7 +175,11 @@ def printout(ecg: ECG, looks: Style, seed: int = 0) -> Printout:
             trace(list(zip(x[skip:], y[skip:], strict=True)))
             x0 = left + a / ecg.rate_hz * 25
             if looks.separator == "line" and c:
-                pen.line((*at(x0, base - pitch * 0.4), *at(x0, base + pitch * 0.4)), fill=looks.ink, width=width)
+                pen.line(
+                    (*at(x0, base - pitch * 0.4), *at(x0, base + pitch * 0.4)),
+                    fill=looks.ink,
+                    width=width,
+                )
             if looks.separator == "tick" and c:
                 pen.line((*at(x0, base - 3), *at(x0, base + 3)), fill=looks.ink, width=width)
             spot = {
@@ -186,10 +195,21 @@ def printout(ecg: ECG, looks: Style, seed: int = 0) -> Printout:
             trace(shape[1:] if looks.pulse == "joined" else [*shape, (x0 + 7, base)])
     if looks.header:
         small = ImageFont.truetype(fonts / _FONTS[looks.font], 3.2 * scale)
-        for i, line in enumerate(("Name: DOE, JANE   42 years  female", "Vent. rate 72 bpm   PR 162 ms   QRS 92 ms   QT/QTc 392/411 ms", "Sinus rhythm. Normal ECG. Unconfirmed report.")):
+        for i, line in enumerate(
+            (
+                "Name: DOE, JANE   42 years  female",
+                "Vent. rate 72 bpm   PR 162 ms   QRS 92 ms   QT/QTc 392/411 ms",
+                "Sinus rhythm. Normal ECG. Unconfirmed report.",
+            )
+        ):
             pen.text(at(12 + 60 * (i % 2), 3 + 5 * i), line, fill=(15, 15, 15), font=small)
     foot = ImageFont.truetype(fonts / _FONTS[looks.font], 2.6 * scale)
-    pen.text(at(20, sheet[1] - 5), f"25 mm/s   {looks.gain_mm_mv:g} mm/mV   0.05-150 Hz", fill=(15, 15, 15), font=foot)
+    pen.text(
+        at(20, sheet[1] - 5),
+        f"25 mm/s   {looks.gain_mm_mv:g} mm/mV   0.05-150 Hz",
+        fill=(15, 15, 15),
+        font=foot,
+    )
     return Printout(_seen(page, looks, seed), leads_mv, ecg.rate_hz, looks)
 
 

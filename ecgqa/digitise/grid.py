@@ -7,6 +7,7 @@ has peaks in its Fourier spectrum at the multiples of one frequency, however fai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -60,11 +61,11 @@ def even_light(picture: np.ndarray) -> np.ndarray:
     return out
 
 
-def level(picture: np.ndarray) -> tuple[np.ndarray, float] | None:
+def level(picture: np.ndarray) -> tuple[np.ndarray, float]:
     """Turns a picture so that the lines of its grid run along rows and columns.
 
     picture: uint8 [h, w, 3], evenly lit.
-    Returns the levelled picture, same shape, and the turn in degrees; None where no lines show.
+    Returns the levelled picture, same shape, and the turn in degrees.
     """
     lines = line_darkness(picture)
     flat, flat_clear = _slope(lines)
@@ -104,7 +105,7 @@ def find_grid(picture: np.ndarray) -> Grid | None:
     square_x, square_y = found_x, found_y
     ratio = max(square_x / square_y, square_y / square_x)
     times = round(ratio)
-    if times > 1 and abs(ratio / times - 1) < 0.1:
+    if times > 1 and abs(ratio / times - 1) < 0.03:
         if times == _LARGE_MM:  # the small squares of one axis, the large ones of the other
             square_x, square_y = _alike(found_x, found_y, times, larger=True)
         else:
@@ -134,7 +135,7 @@ def _slope(lines: np.ndarray) -> tuple[float, float]:
     """
     height, width = lines.shape
     edges = np.linspace(0, width, 49).astype(int)
-    strips = np.stack([lines[:, a:b].mean(axis=1) for a, b in zip(edges, edges[1:], strict=False)])
+    strips = np.stack([lines[:, a:b].mean(axis=1) for a, b in pairwise(edges)])
     strips = strips - strips.mean(axis=1, keepdims=True)
     spectrum = np.fft.rfft(strips * np.hanning(height), axis=1)
     frequency = np.fft.rfftfreq(height)
@@ -159,7 +160,9 @@ def _slope(lines: np.ndarray) -> tuple[float, float]:
 def _spectrum(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (1/px) and amplitudes of a projection, finely sampled."""
     smooth = ndimage.gaussian_filter1d(profile, 60, mode="nearest")
-    shape = (profile - smooth) * np.hanning(profile.size)
+    # The spectrum of lines one pixel wide is flat: softened, its lowest multiples stand out.
+    soft = ndimage.gaussian_filter1d(profile, 0.8, mode="nearest")
+    shape = (soft - smooth) * np.hanning(profile.size)
     n = 8 * int(2 ** np.ceil(np.log2(profile.size)))
     return np.fft.rfftfreq(n), np.abs(np.fft.rfft(shape, n))
 
@@ -178,16 +181,20 @@ def _period(profile: np.ndarray) -> float | None:
     def explained(base: float) -> float:
         """Amplitude at the multiples of a frequency over what the neighbourhood has anyway."""
         total = 0.0
-        for multiple in base * np.arange(1, int(min(highest, 12.5 * base) / base) + 1):
+        for multiple in base * np.arange(1, int(highest / base) + 1):
             near = np.abs(frequency - multiple)
             around = amplitude[(near > width) & (near < max(4 * width, 0.4 * base))]
             total += max(float(amplitude[near < width].max() ** 2 - np.mean(around**2)), 0.0)
         return total
 
-    whole = {k: explained(strongest / k) for k in range(1, 11) if strongest / k > lowest}
+    whole = {k: explained(strongest / k) for k in range(1, 6) if strongest / k > lowest}
     # The largest frequency whose multiples explain nearly all that any other's do.
-    divisor = min(k for k, value in whole.items() if value > 0.85 * max(whole.values()))
+    divisor = min(k for k, value in whole.items() if value > 0.75 * max(whole.values()))
     base = strongest / divisor
+    # Lines rounded to whole pixels repeat exactly only with every second one.
+    there = np.interp([base, 2 * base], frequency, amplitude)
+    if there[1] > 2 * there[0]:
+        base *= 2
     candidates = base * (1 + np.linspace(-0.01, 0.01, 401))
     orders = np.arange(1, max(1, int(min(highest, 10.5 * base) / base)) + 1)
     at = np.interp(np.outer(candidates, orders).ravel(), frequency, amplitude)

@@ -40,7 +40,9 @@ def _lines(profile: np.ndarray, period: float) -> np.ndarray:
     n = int(profile.size / period)
     phases = np.arange(round(period))
     at = (np.arange(n)[:, None] * period + phases[None, :]) % profile.size
-    folded = np.median(np.interp(at.ravel(), np.arange(profile.size), profile).reshape(n, -1), axis=0)
+    folded = np.median(
+        np.interp(at.ravel(), np.arange(profile.size), profile).reshape(n, -1), axis=0
+    )
     # Lines are drawn at whole pixels, up to one off the period.
     folded = ndimage.maximum_filter1d(folded, 3, mode="wrap")
     expected = folded[np.round(np.arange(profile.size) % period).astype(int) % phases.size]

@@ -103,8 +103,7 @@ def pieces(layout: Layout, n: int) -> list[tuple[int, str, int, int]]:
     for row, leads in enumerate(layout.places):
         edges = np.round(np.linspace(0, n, len(leads) + 1)).astype(int)
         found += [
-            (row, lead, int(a), int(b))
-            for lead, a, b in zip(leads, edges, edges[1:], strict=False)
+            (row, lead, int(a), int(b)) for lead, a, b in zip(leads, edges, edges[1:], strict=False)
         ]
     return found
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy import ndimage, signal
@@ -75,7 +76,7 @@ def find_traces(covered: np.ndarray, grid: Grid) -> list[Trace]:
 
 def _mask(covered: np.ndarray, grid: Grid) -> np.ndarray:
     """Where lines were drawn, without specks."""
-    labels, n = ndimage.label(covered > INK, structure=np.ones((3, 3)))
+    labels, n = _labelled(covered > INK)
     if n == 0:
         return np.zeros(covered.shape, dtype=bool)
     boxes = ndimage.find_objects(labels)
@@ -90,6 +91,13 @@ def _mask(covered: np.ndarray, grid: Grid) -> np.ndarray:
     return keep[labels]
 
 
+def _labelled(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Pieces of ink that hang together, also by corners: their numbers [h, w], and how many."""
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    n = ndimage.label(mask, structure=np.ones((3, 3)), output=labels)
+    return labels, int(cast(int, n))
+
+
 def _runs(mask: np.ndarray) -> Runs:
     step = np.diff(mask.T.astype(np.int8), axis=1, prepend=0, append=0)
     x, top = np.nonzero(step == 1)
@@ -100,7 +108,7 @@ def _runs(mask: np.ndarray) -> Runs:
 def _wide(mask: np.ndarray, runs: Runs, grid: Grid) -> np.ndarray:
     """Whether each run hangs with ink that is wider than a word, over small gaps; bool [n]."""
     bridge = np.ones((1, max(1, round(0.4 * grid.px_per_mm_x)) * 2 + 1), dtype=bool)
-    labels, n = ndimage.label(ndimage.binary_dilation(mask, bridge), structure=np.ones((3, 3)))
+    labels, n = _labelled(ndimage.binary_dilation(mask, bridge))
     wide = np.zeros(n + 1, dtype=bool)
     for i, (_, columns) in enumerate(ndimage.find_objects(labels)):
         wide[i + 1] = columns.stop - columns.start > _WIDE_MM * grid.px_per_mm_x
@@ -116,15 +124,11 @@ def _middles(runs: Runs, wide: np.ndarray, grid: Grid, height: int) -> list[floa
     span = grid.box[2] - grid.box[0]
     # A row that is level for a fifth of the sheet, within the width of the smoothing.
     needed = 0.2 * span / (1.5 * grid.px_per_mm_y * np.sqrt(2 * np.pi))
-    peaks, _ = signal.find_peaks(
-        np.pad(density, 1), height=needed, distance=7.0 * grid.px_per_mm_y
-    )
+    peaks, _ = signal.find_peaks(np.pad(density, 1), height=needed, distance=7.0 * grid.px_per_mm_y)
     return [float(peak - 1) for peak in peaks]
 
 
-def _follow(
-    runs: Runs, wide: np.ndarray, middle: float, grid: Grid, width: int
-) -> np.ndarray:
+def _follow(runs: Runs, wide: np.ndarray, middle: float, grid: Grid, width: int) -> np.ndarray:
     """The run that the row's trace takes in each column, int [width], -1 for none."""
     mm_x, mm_y = 1 / grid.px_per_mm_x, 1 / grid.px_per_mm_y
     centre = (runs.top + runs.bottom - 1) / 2
@@ -170,9 +174,7 @@ def _follow(
     return path
 
 
-def _prolong(
-    path: np.ndarray, runs: Runs, wide: np.ndarray, taken: np.ndarray, grid: Grid
-) -> None:
+def _prolong(path: np.ndarray, runs: Runs, wide: np.ndarray, taken: np.ndarray, grid: Grid) -> None:
     """Goes on from both sides of every gap as far as the ink goes, in place.
 
     The cheapest path cuts a steep wave where a trace begins or ends, to jump less.
@@ -188,7 +190,7 @@ def _prolong(
                 here, near = path[x], np.arange(runs.first[x + step], runs.first[x + step + 1])
                 touching = free[near] & (runs.top[near] <= runs.bottom[here])
                 touching &= (runs.bottom[near] >= runs.top[here]) & wide[near]
-                if path[x + step] >= 0 and wide[path[x + step]] or not touching.any():
+                if (path[x + step] >= 0 and wide[path[x + step]]) or not touching.any():
                     break
                 x += step
                 path[x] = near[touching.argmax()]
@@ -226,7 +228,10 @@ def stretches(flags: np.ndarray) -> list[tuple[int, int]]:
 
 def _divide(upper_row, lower_row, upper_out, lower_out, first: int, last: int, reach: int) -> None:
     """Divides the columns [first, last) that two rows share. Rows: (upper ends, lower ends)."""
-    around = [*range(max(first - reach, 0), first), *range(last, min(last + reach, len(upper_row[0])))]
+    around = [
+        *range(max(first - reach, 0), first),
+        *range(last, min(last + reach, len(upper_row[0]))),
+    ]
     through = []
     for row in (upper_row, lower_row):
         known = [x for x in around if np.isfinite(row[0][x])]

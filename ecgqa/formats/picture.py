@@ -79,7 +79,9 @@ def _image(upload: Upload) -> Image.Image:
 def _on_white(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):  # 16 bits of grey
         grey = np.asarray(image, dtype=np.float32)
-        return Image.fromarray((grey * (255.0 / max(grey.max(), 1))).astype(np.uint8)).convert("RGB")
+        return Image.fromarray((grey * (255.0 / max(grey.max(), 1))).astype(np.uint8)).convert(
+            "RGB"
+        )
     if image.mode in ("RGB", "L", "CMYK", "YCbCr", "1") and "transparency" not in image.info:
         return image.convert("RGB")
     layer = image.convert("RGBA")
