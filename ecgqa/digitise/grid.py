@@ -22,6 +22,7 @@ _LARGE_MM = 5.0
 _MOST_LARGE = 110  # squares across: more than any sheet has of 5 mm, fewer than it has of 1 mm
 _MIN_SQUARES = 20  # across the sheet: 10 cm, or the lines are those of a table
 _LINE_DARKNESS = 0.25  # darker than this is not made to count more: traces and letters
+_SOFT_PX = 0.8
 _MIN_PEAK = 6.0  # of the spectrum over its median; text pages and photos stay below in x or y
 
 
@@ -161,7 +162,7 @@ def _spectrum(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (1/px) and amplitudes of a projection, finely sampled."""
     smooth = ndimage.gaussian_filter1d(profile, 60, mode="nearest")
     # The spectrum of lines one pixel wide is flat: softened, its lowest multiples stand out.
-    soft = ndimage.gaussian_filter1d(profile, 0.8, mode="nearest")
+    soft = ndimage.gaussian_filter1d(profile, _SOFT_PX, mode="nearest")
     shape = (soft - smooth) * np.hanning(profile.size)
     n = 8 * int(2 ** np.ceil(np.log2(profile.size)))
     return np.fft.rfftfreq(n), np.abs(np.fft.rfft(shape, n))
@@ -192,7 +193,8 @@ def _period(profile: np.ndarray) -> float | None:
     divisor = min(k for k, value in whole.items() if value > 0.75 * max(whole.values()))
     base = strongest / divisor
     # Lines rounded to whole pixels repeat exactly only with every second one.
-    there = np.interp([base, 2 * base], frequency, amplitude)
+    pair = np.array([base, 2 * base])
+    there = np.interp(pair, frequency, amplitude) * np.exp(2 * (np.pi * _SOFT_PX * pair) ** 2)
     if there[1] > 2 * there[0]:
         base *= 2
     candidates = base * (1 + np.linspace(-0.01, 0.01, 401))
