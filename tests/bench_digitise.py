@@ -48,6 +48,8 @@ def compare(truth_mv: np.ndarray, read_mv: np.ndarray) -> tuple[float, float, fl
 
 def lag_ms(truth_mv: np.ndarray, read_mv: np.ndarray, rate_hz: float = 500.0) -> float:
     """How much later the reading is than the truth, by the best correlation within 40 ms."""
+    n = min(len(truth_mv), len(read_mv))
+    truth_mv, read_mv = truth_mv[:n], read_mv[:n]
     both = np.isfinite(truth_mv) & np.isfinite(read_mv)
     at = np.flatnonzero(both)[25:-25]
     truth = truth_mv[at] - truth_mv[at].mean()

@@ -21,6 +21,7 @@ SPEED_MM_S, GAIN_MM_MV = 25.0, 10.0
 _GAINS = (5.0, 10.0, 20.0)  # mm per mV that carts print
 _SHORTEST_S, _LONGEST_S = 8.0, 12.5
 _MARK_MM = 4.0  # upright lines between leads are taller
+_MARKS_DIFFER_MM = 2.0  # with the trace that crosses them
 _SAME_MM = 4.0  # strips of one sheet begin and end together within this
 
 
@@ -113,8 +114,8 @@ def _of_sheet(traces: Sequence[Trace], grid: Grid) -> list[Strip]:
 def _without_marks(traces: Sequence[Trace], span: Span, grid: Grid) -> list[Trace]:
     """The traces without the upright lines that some carts print where the next lead begins.
 
-    Such a line stands at a quarter of the sheet, in most rows, and is as thin as the pen. A QRS
-    complex that happens to be there is wider at its foot.
+    Such a line stands at a quarter of the sheet, in most rows, equally high in all of them and as
+    thin as the pen. A QRS complex that happens to be there differs from lead to lead.
     """
     tall_px, reach = _MARK_MM * grid.px_per_mm_y, max(2, round(0.7 * grid.px_per_mm_x))
     height = np.stack([np.nan_to_num(t.lower - t.upper) for t in traces])
@@ -123,8 +124,10 @@ def _without_marks(traces: Sequence[Trace], span: Span, grid: Grid) -> list[Trac
     here = np.zeros(height.shape[1], dtype=bool)
     for quarter in (0.25, 0.5, 0.75):
         middle = round(span.left + quarter * (span.right - span.left))
-        near = slice(middle - 2 * reach, middle + 2 * reach + 1)
-        here[near] = marked[:, near].sum(axis=0) >= max(2, 0.5 * len(traces))
+        for x in range(middle - reach, middle + reach + 1):
+            heights = height[marked[:, x], x]
+            alike = heights.size and np.ptp(heights) < _MARKS_DIFFER_MM * grid.px_per_mm_y
+            here[x] = alike and heights.size >= max(2, 0.5 * len(traces))
     here = ndimage.binary_dilation(here, iterations=1)
     cleaned = []
     for trace, tall in zip(traces, height > 0.5 * tall_px, strict=True):
