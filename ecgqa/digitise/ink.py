@@ -41,10 +41,9 @@ def _lines(profile: np.ndarray, period: float) -> np.ndarray:
     n = int(profile.size / period)
     phases = np.arange(round(period))
     at = (np.arange(n)[:, None] * period + phases[None, :]) % profile.size
-    folded = np.median(
-        np.interp(at.ravel(), np.arange(profile.size), profile).reshape(n, -1), axis=0
-    )
     # Lines are drawn at whole pixels, up to one off the period.
+    near = ndimage.maximum_filter1d(profile, 3)
+    folded = np.median(np.interp(at, np.arange(profile.size), near), axis=0)
     folded = ndimage.maximum_filter1d(folded, 3, mode="wrap")
     expected = folded[np.round(np.arange(profile.size) % period).astype(int) % phases.size]
     return np.minimum(profile, expected)
