@@ -87,6 +87,12 @@ def digitise(picture: np.ndarray) -> Printout:
             f"The picture shows {_rows(len(strips))} of traces. Printouts of 3×4, 6×2 and 12×1 "
             "leads can be read, with rhythm strips below."
         )
+    if layout.doubtful:
+        raise EcgFileError(
+            "The traces were found, but the limb leads do not add up (I + III = II): the leads are "
+            "in other places than usual, or the traces cannot be followed. Please scan the "
+            "printout again, or export the recording itself."
+        )
     leads_mv, lines = _leads(layout, rows_mv, strips, span, grid, gain)
     notes = (
         f"Read from a picture, {layout.name}: please check the red lines against the paper.",
@@ -169,14 +175,20 @@ def _seconds(span: Span, grid: Grid) -> float:
 
 
 def _gain(strips: Sequence[Strip]) -> tuple[float, str]:
-    """Millimetres per millivolt, by the calibration pulse (1 mV) where most rows show one."""
+    """Millimetres per millivolt, by the calibration pulse (1 mV) where most rows show one.
+
+    Raises EcgFileError where the pulse has no usual height: the squares were misread then.
+    """
     pulses = [s.pulse.height_mm for s in strips if s.pulse]
     if len(pulses) * 2 >= len(strips):
         height = float(np.median(pulses))
         nearest = min(_GAINS, key=lambda gain: abs(np.log(height / gain)))
         if abs(height / nearest - 1) < 0.12:
             return nearest, f"The calibration pulse shows {nearest:g} mm/mV."
-        return height, f"The calibration pulse is {height:.1f} mm high, taken as 1 mV."
+        raise EcgFileError(
+            f"The calibration pulse is {height:.1f} squares of 1 mm high; 5, 10 and 20 are in use. "
+            "The scale of the picture is not sure enough to read it."
+        )
     return GAIN_MM_MV, f"No calibration pulse was found; {GAIN_MM_MV:g} mm/mV was assumed."
 
 
@@ -238,11 +250,6 @@ def _level_mv(part_mv: np.ndarray) -> float:
 
 def _doubts(layout: Layout, seconds: float, turn_deg: float) -> list[str]:
     found = []
-    if layout.doubtful:
-        found.append(
-            "The limb leads do not add up (I + III = II): leads may be in other places than usual, "
-            "or traces were misread."
-        )
     if any(not row for row in layout.places):
         found.append("A rhythm strip repeats none of the leads above it and was left out.")
     if abs(seconds - SHEET_S) > 0.2:
