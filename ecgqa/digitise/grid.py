@@ -7,6 +7,7 @@ has peaks in its Fourier spectrum at the multiples of one frequency, however fai
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -21,6 +22,7 @@ _LARGE_MM = 5.0
 _MOST_LARGE = 110  # squares across: more than any sheet has of 5 mm, fewer than it has of 1 mm
 _MIN_SQUARES = 20  # across the sheet: 10 cm, or the lines are those of a table
 _LINE_DARKNESS = 0.25  # darker than this is not made to count more: traces and letters
+_SOFT_PX = 0.8
 _MIN_PEAK = 6.0  # of the spectrum over its median; text pages and photos stay below in x or y
 
 
@@ -60,11 +62,11 @@ def even_light(picture: np.ndarray) -> np.ndarray:
     return out
 
 
-def level(picture: np.ndarray) -> tuple[np.ndarray, float] | None:
+def level(picture: np.ndarray) -> tuple[np.ndarray, float]:
     """Turns a picture so that the lines of its grid run along rows and columns.
 
     picture: uint8 [h, w, 3], evenly lit.
-    Returns the levelled picture, same shape, and the turn in degrees; None where no lines show.
+    Returns the levelled picture, same shape, and the turn in degrees.
     """
     lines = line_darkness(picture)
     flat, flat_clear = _slope(lines)
@@ -97,33 +99,31 @@ def line_darkness(picture: np.ndarray) -> np.ndarray:
 def find_grid(picture: np.ndarray) -> Grid | None:
     """The grid of a levelled, evenly lit picture, uint8 [h, w, 3]; None where there is none."""
     lines = line_darkness(picture)
-    found_x, found_y = _period(lines.mean(axis=0)), _period(lines.mean(axis=1))
+    across, down = lines.mean(axis=0), lines.mean(axis=1)
+    found_x, found_y = _period(across), _period(down)
     if found_x is None or found_y is None:
         return None
+    ratio = max(found_x / found_y, found_y / found_x)
+    if ratio > 1.05 and abs(ratio / _LARGE_MM - 1) > 0.03:
+        # Rows of traces or letters may be as regular as the squares: what both axes show, counts.
+        if (same := _near(down, found_x)) is not None:
+            found_y = same
+        elif (same := _near(across, found_y)) is not None:
+            found_x = same
     # Each axis may have shown its small or its large squares.
     square_x, square_y = found_x, found_y
-    ratio = max(square_x / square_y, square_y / square_x)
-    times = round(ratio)
-    if times > 1 and abs(ratio / times - 1) < 0.1:
-        if times == _LARGE_MM:  # the small squares of one axis, the large ones of the other
-            square_x, square_y = _alike(found_x, found_y, times, larger=True)
-        else:
-            square_x, square_y = _alike(found_x, found_y, times, larger=False)
+    if abs(square_y / square_x / _LARGE_MM - 1) < 0.03:
+        square_x *= _LARGE_MM
+    elif abs(square_x / square_y / _LARGE_MM - 1) < 0.03:
+        square_y *= _LARGE_MM
     if not 0.75 < square_x / square_y < 1.33:
         return None
     box = _box(lines, found_x, found_y)
-    across = (box[2] - box[0]) / square_x
-    if across < _MIN_SQUARES:
+    n_squares = (box[2] - box[0]) / square_x
+    if n_squares < _MIN_SQUARES:
         return None
-    unit_mm = _LARGE_MM if across < _MOST_LARGE else 1.0
+    unit_mm = _LARGE_MM if n_squares < _MOST_LARGE else 1.0
     return Grid(square_x / unit_mm, square_y / unit_mm, box)
-
-
-def _alike(one: float, other: float, times: int, larger: bool) -> tuple[float, float]:
-    """Two periods of which one is a multiple of the other, brought to the larger or smaller."""
-    if larger:
-        return (one * times, other) if one < other else (one, other * times)
-    return (one, other / times) if one < other else (one / times, other)
 
 
 def _slope(lines: np.ndarray) -> tuple[float, float]:
@@ -134,7 +134,7 @@ def _slope(lines: np.ndarray) -> tuple[float, float]:
     """
     height, width = lines.shape
     edges = np.linspace(0, width, 49).astype(int)
-    strips = np.stack([lines[:, a:b].mean(axis=1) for a, b in zip(edges, edges[1:], strict=False)])
+    strips = np.stack([lines[:, a:b].mean(axis=1) for a, b in pairwise(edges)])
     strips = strips - strips.mean(axis=1, keepdims=True)
     spectrum = np.fft.rfft(strips * np.hanning(height), axis=1)
     frequency = np.fft.rfftfreq(height)
@@ -159,7 +159,9 @@ def _slope(lines: np.ndarray) -> tuple[float, float]:
 def _spectrum(profile: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Frequencies (1/px) and amplitudes of a projection, finely sampled."""
     smooth = ndimage.gaussian_filter1d(profile, 60, mode="nearest")
-    shape = (profile - smooth) * np.hanning(profile.size)
+    # The spectrum of lines one pixel wide is flat: softened, its lowest multiples stand out.
+    soft = ndimage.gaussian_filter1d(profile, _SOFT_PX, mode="nearest")
+    shape = (soft - smooth) * np.hanning(profile.size)
     n = 8 * int(2 ** np.ceil(np.log2(profile.size)))
     return np.fft.rfftfreq(n), np.abs(np.fft.rfft(shape, n))
 
@@ -178,18 +180,38 @@ def _period(profile: np.ndarray) -> float | None:
     def explained(base: float) -> float:
         """Amplitude at the multiples of a frequency over what the neighbourhood has anyway."""
         total = 0.0
-        for multiple in base * np.arange(1, int(min(highest, 12.5 * base) / base) + 1):
+        for multiple in base * np.arange(1, int(highest / base) + 1):
             near = np.abs(frequency - multiple)
             around = amplitude[(near > width) & (near < max(4 * width, 0.4 * base))]
             total += max(float(amplitude[near < width].max() ** 2 - np.mean(around**2)), 0.0)
         return total
 
-    whole = {k: explained(strongest / k) for k in range(1, 11) if strongest / k > lowest}
+    whole = {k: explained(strongest / k) for k in range(1, 6) if strongest / k > lowest}
     # The largest frequency whose multiples explain nearly all that any other's do.
-    divisor = min(k for k, value in whole.items() if value > 0.85 * max(whole.values()))
+    divisor = min(k for k, value in whole.items() if value > 0.75 * max(whole.values()))
     base = strongest / divisor
+    # Lines rounded to whole pixels repeat exactly only with every second one.
+    pair = np.array([base, 2 * base])
+    there = np.interp(pair, frequency, amplitude) * np.exp(2 * (np.pi * _SOFT_PX * pair) ** 2)
+    if there[1] > 2 * there[0]:
+        base *= 2
+    return _refined(base, frequency, amplitude)
+
+
+def _near(profile: np.ndarray, period: float) -> float | None:
+    """The period of a profile within 3 % of a given one, None where it has none there."""
+    frequency, amplitude = _spectrum(profile)
+    band = (frequency > 1 / MAX_SQUARE_PX) & (frequency < 0.45)
+    near = np.abs(frequency * period - 1) < 0.03
+    if amplitude[near].max(initial=0.0) < _MIN_PEAK * np.median(amplitude[band]):
+        return None
+    return _refined(float(frequency[near][amplitude[near].argmax()]), frequency, amplitude)
+
+
+def _refined(base: float, frequency: np.ndarray, amplitude: np.ndarray) -> float:
+    """The period, in pixels, near that of a frequency whose multiples are strongest together."""
     candidates = base * (1 + np.linspace(-0.01, 0.01, 401))
-    orders = np.arange(1, max(1, int(min(highest, 10.5 * base) / base)) + 1)
+    orders = np.arange(1, max(1, int(min(0.45, 10.5 * base) / base)) + 1)
     at = np.interp(np.outer(candidates, orders).ravel(), frequency, amplitude)
     scores = (at.reshape(candidates.size, -1) ** 2).sum(axis=1)
     return float(1 / candidates[scores.argmax()])

@@ -7,6 +7,7 @@ from scipy import ndimage
 
 from ecgqa.digitise.grid import Grid
 
+_EDGE_MM = 3.0  # a frame is no further inside the squares
 _STRAIGHT = 0.8  # of the sheet's side: a line that long and straight is a frame, not a trace
 
 
@@ -40,10 +41,9 @@ def _lines(profile: np.ndarray, period: float) -> np.ndarray:
     n = int(profile.size / period)
     phases = np.arange(round(period))
     at = (np.arange(n)[:, None] * period + phases[None, :]) % profile.size
-    folded = np.median(
-        np.interp(at.ravel(), np.arange(profile.size), profile).reshape(n, -1), axis=0
-    )
     # Lines are drawn at whole pixels, up to one off the period.
+    near = ndimage.maximum_filter1d(profile, 3)
+    folded = np.median(np.interp(at, np.arange(profile.size), near), axis=0)
     folded = ndimage.maximum_filter1d(folded, 3, mode="wrap")
     expected = folded[np.round(np.arange(profile.size) % period).astype(int) % phases.size]
     return np.minimum(profile, expected)
@@ -58,13 +58,16 @@ def _full_darkness(drawn: np.ndarray) -> float:
 
 
 def _drop_frames(covered: np.ndarray, grid: Grid) -> None:
-    """Erases straight lines along whole sides: frames around the sheet, lines between columns."""
+    """Erases straight lines along whole sides: upright ones anywhere, level ones at the edges.
+
+    A level one further inside may be a flat trace.
+    """
     left, top, right, bottom = grid.box
     dark = covered[top:bottom, left:right] > 0.4
-    dark = ndimage.maximum_filter1d(dark, 3, axis=0)
-    rows = top + np.flatnonzero(dark.mean(axis=1) > _STRAIGHT)
-    for row in rows:
+    rows = np.flatnonzero(ndimage.maximum_filter1d(dark, 3, axis=0).mean(axis=1) > _STRAIGHT)
+    edge = _EDGE_MM * grid.px_per_mm_y
+    for row in top + rows[(rows < edge) | (rows > bottom - top - edge)]:
         covered[max(row - 1, 0) : row + 2] = 0
-    dark = ndimage.maximum_filter1d(covered[top:bottom, left:right] > 0.4, 3, axis=1)
-    for column in left + np.flatnonzero(dark.mean(axis=0) > _STRAIGHT):
+    columns = np.flatnonzero(ndimage.maximum_filter1d(dark, 3, axis=1).mean(axis=0) > _STRAIGHT)
+    for column in left + columns:
         covered[:, max(column - 1, 0) : column + 2] = 0

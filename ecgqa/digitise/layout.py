@@ -37,8 +37,9 @@ _LAWS = (
     {"II": 1.0, "III": 1.0, "aVF": -2.0},
     {"I": 1.0, "II": 1.0, "aVR": 2.0},
 )
-_REPEATS = 0.8  # correlation of a rhythm strip with the lead it repeats
-_USUAL = {"II": 0.05, "V1": 0.05, "V5": 0.05}  # leads usually repeated: how much the less they need
+_REPEATS = 0.7  # likeness of a rhythm strip and the lead it repeats
+_USUAL = {"II": 0.06, "V1": 0.03, "V5": 0.03}  # leads usually repeated: how much the less they need
+_CLIP_MV = 0.4  # QRS complexes of neighbouring rows cross; P, ST and T tell the leads apart as well
 _STRANGE = 0.5  # misfit of the limb leads from which the reading is doubted
 
 
@@ -129,6 +130,10 @@ def _centred(row_mv: np.ndarray) -> np.ndarray:
     return row_mv - np.nanmedian(row_mv) if np.isfinite(row_mv).any() else row_mv
 
 
+def _clipped(row_mv: np.ndarray) -> np.ndarray:
+    return np.clip(_centred(row_mv), -_CLIP_MV, _CLIP_MV)
+
+
 def _misfit(rows_mv: np.ndarray, grid: Sequence[Sequence[str]]) -> float:
     """Root mean square of the sums that should be zero over that of their terms."""
     error, power = 0.0, 0.0
@@ -146,17 +151,23 @@ def _misfit(rows_mv: np.ndarray, grid: Sequence[Sequence[str]]) -> float:
 
 
 def _strip(row_mv: np.ndarray, rows_mv: np.ndarray, grid: Sequence[Sequence[str]]) -> dict:
-    """Correlation of a rhythm strip with each lead in the column where both are printed."""
+    """Likeness of a rhythm strip and each lead in the column where both are printed.
+
+    The concordance of Lin (Biometrics 1989;45:255) without the offset: 1 where both are equal,
+    less where they differ in shape or in size.
+    """
     n_columns = len(grid[0])
     edges = np.round(np.linspace(0, rows_mv.shape[1], n_columns + 1)).astype(int)
     found = {}
     for c, leads in enumerate(_columns(rows_mv, grid)):
         inset = (edges[c + 1] - edges[c]) // 25
-        part = row_mv[edges[c] + inset : edges[c + 1] - inset]
+        part = _clipped(row_mv[edges[c] + inset : edges[c + 1] - inset])
         for lead, shape in leads.items():
-            both = np.isfinite(part) & np.isfinite(shape)
-            if both.sum() > 50 and part[both].std() > 0 and shape[both].std() > 0:
-                found[lead] = float(np.corrcoef(part[both], shape[both])[0, 1])
+            other = _clipped(shape)
+            both = np.isfinite(part) & np.isfinite(other)
+            power = part[both].var() + other[both].var() if both.sum() > 50 else 0.0
+            if power > 0:
+                found[lead] = float(1 - (part[both] - other[both]).var() / power)
     return found
 
 

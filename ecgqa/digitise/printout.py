@@ -21,6 +21,7 @@ SPEED_MM_S, GAIN_MM_MV = 25.0, 10.0
 _GAINS = (5.0, 10.0, 20.0)  # mm per mV that carts print
 _SHORTEST_S, _LONGEST_S = 8.0, 12.5
 _MARK_MM = 4.0  # upright lines between leads are taller
+_MARKS_DIFFER_MM = 2.0  # with the trace that crosses them
 _SAME_MM = 4.0  # strips of one sheet begin and end together within this
 
 
@@ -86,6 +87,12 @@ def digitise(picture: np.ndarray) -> Printout:
             f"The picture shows {_rows(len(strips))} of traces. Printouts of 3×4, 6×2 and 12×1 "
             "leads can be read, with rhythm strips below."
         )
+    if layout.doubtful:
+        raise EcgFileError(
+            "The traces were found, but the limb leads do not add up (I + III = II): the leads are "
+            "in other places than usual, or the traces cannot be followed. Please scan the "
+            "printout again, or export the recording itself."
+        )
     leads_mv, lines = _leads(layout, rows_mv, strips, span, grid, gain)
     notes = (
         f"Read from a picture, {layout.name}: please check the red lines against the paper.",
@@ -113,8 +120,8 @@ def _of_sheet(traces: Sequence[Trace], grid: Grid) -> list[Strip]:
 def _without_marks(traces: Sequence[Trace], span: Span, grid: Grid) -> list[Trace]:
     """The traces without the upright lines that some carts print where the next lead begins.
 
-    Such a line stands at a quarter of the sheet, in most rows, and is as thin as the pen. A QRS
-    complex that happens to be there is wider at its foot.
+    Such a line stands at a quarter of the sheet, in most rows, equally high in all of them and as
+    thin as the pen. A QRS complex that happens to be there differs from lead to lead.
     """
     tall_px, reach = _MARK_MM * grid.px_per_mm_y, max(2, round(0.7 * grid.px_per_mm_x))
     height = np.stack([np.nan_to_num(t.lower - t.upper) for t in traces])
@@ -123,8 +130,10 @@ def _without_marks(traces: Sequence[Trace], span: Span, grid: Grid) -> list[Trac
     here = np.zeros(height.shape[1], dtype=bool)
     for quarter in (0.25, 0.5, 0.75):
         middle = round(span.left + quarter * (span.right - span.left))
-        near = slice(middle - 2 * reach, middle + 2 * reach + 1)
-        here[near] = marked[:, near].sum(axis=0) >= max(2, 0.5 * len(traces))
+        for x in range(middle - reach, middle + reach + 1):
+            heights = height[marked[:, x], x]
+            alike = heights.size and np.ptp(heights) < _MARKS_DIFFER_MM * grid.px_per_mm_y
+            here[x] = alike and heights.size >= max(2, 0.5 * len(traces))
     here = ndimage.binary_dilation(here, iterations=1)
     cleaned = []
     for trace, tall in zip(traces, height > 0.5 * tall_px, strict=True):
@@ -166,14 +175,20 @@ def _seconds(span: Span, grid: Grid) -> float:
 
 
 def _gain(strips: Sequence[Strip]) -> tuple[float, str]:
-    """Millimetres per millivolt, by the calibration pulse (1 mV) where most rows show one."""
+    """Millimetres per millivolt, by the calibration pulse (1 mV) where most rows show one.
+
+    Raises EcgFileError where the pulse has no usual height: the squares were misread then.
+    """
     pulses = [s.pulse.height_mm for s in strips if s.pulse]
     if len(pulses) * 2 >= len(strips):
         height = float(np.median(pulses))
         nearest = min(_GAINS, key=lambda gain: abs(np.log(height / gain)))
         if abs(height / nearest - 1) < 0.12:
             return nearest, f"The calibration pulse shows {nearest:g} mm/mV."
-        return height, f"The calibration pulse is {height:.1f} mm high, taken as 1 mV."
+        raise EcgFileError(
+            f"The calibration pulse is {height:.1f} squares of 1 mm high; 5, 10 and 20 are in use. "
+            "The scale of the picture is not sure enough to read it."
+        )
     return GAIN_MM_MV, f"No calibration pulse was found; {GAIN_MM_MV:g} mm/mV was assumed."
 
 
@@ -235,11 +250,6 @@ def _level_mv(part_mv: np.ndarray) -> float:
 
 def _doubts(layout: Layout, seconds: float, turn_deg: float) -> list[str]:
     found = []
-    if layout.doubtful:
-        found.append(
-            "The limb leads do not add up (I + III = II): leads may be in other places than usual, "
-            "or traces were misread."
-        )
     if any(not row for row in layout.places):
         found.append("A rhythm strip repeats none of the leads above it and was left out.")
     if abs(seconds - SHEET_S) > 0.2:

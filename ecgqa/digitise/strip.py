@@ -8,7 +8,7 @@ import numpy as np
 from scipy import signal
 
 from ecgqa.digitise.grid import Grid
-from ecgqa.digitise.trace import Trace, stretches
+from ecgqa.digitise.trace import Trace
 
 _BREAK_MM = 0.5  # an interruption of a trace; letters are further apart
 _LONG_MM = 5.0  # a stretch that is no letter
@@ -74,7 +74,7 @@ def strip_of(trace: Trace, grid: Grid) -> Strip | None:
         level=-level,
         first=begin,
         last=end,
-        joined=bool(left and left[1] > first or right and right[1] > width - last),
+        joined=bool((left and left[1] > first) or (right and right[1] > width - last)),
         pulse=Pulse(found[0], at_right=found is right) if found else None,
     )
 
@@ -117,37 +117,37 @@ def _centre(trace: Trace) -> np.ndarray:
     pen = np.nanpercentile(tall, 20) / 2
     upper = _without_pen(trace.upper, pen)
     lower = -_without_pen(-trace.lower, pen)
-    middle = (upper + lower) / 2
-    apart = known & (lower - upper > 1.0)
-    anchors = np.where(apart, np.nan, middle)
-    for ends, sign in ((upper, -1.0), (lower, 1.0)):
+    line = (upper + lower) / 2
+    apart = known & (tall - 2 * pen > 1.0)
+    anchors = np.where(apart, np.nan, line)
+    tips: list[np.ndarray] = []
+    for ends, sign in ((trace.upper, -1.0), (trace.lower, 1.0)):
         filled = np.interp(np.arange(ends.size), np.flatnonzero(known), ends[known])
-        tips = signal.find_peaks(sign * filled, prominence=_TIP_PX)[0]
-        tips = tips[apart[tips]]
-        anchors[tips] = ends[tips]
+        sticking = signal.find_peaks(sign * filled, prominence=_TIP_PX)[0]
+        sticking = sticking[apart[sticking]]
+        anchors[sticking] = ends[sticking] - sign * pen
+        tips.append(sticking)
     at = np.flatnonzero(np.isfinite(anchors))
     if at.size == 0:
-        return middle
-    line = np.interp(np.arange(anchors.size), at, anchors[at])
-    line = np.clip(line, np.fmin(upper, lower), np.fmax(upper, lower))
-    return np.where(apart, line, middle)
+        return line
+    between = np.interp(np.arange(anchors.size), at, anchors[at])
+    between = np.clip(between, np.fmin(upper, lower), np.fmax(upper, lower))
+    line = np.where(apart, between, line)
+    tip = np.concatenate(tips)
+    line[tip] = anchors[tip]
+    return line
 
 
 def _without_pen(upper: np.ndarray, pen: float) -> np.ndarray:
-    """The upper end of the line itself, from the upper end of its ink; pen: half its width.
+    """The upper end of the line itself, from the upper end of its ink: eroded by the pen.
 
-    The ink is eroded by the pen. A wave as narrow as the pen vanishes by that; it is put back as
-    one column.
+    pen: half its width, pixels. Waves as narrow as the pen vanish.
     """
-    reach = int(pen + 0.25)
-    steps = range(-reach, reach + 1)
-    round_pen = [np.sqrt(max(pen**2 - step**2, 0.0)) for step in steps]
-    eroded = np.fmax.reduce([_shifted(upper, k) + d for k, d in zip(steps, round_pen, strict=True)])
-    inked = np.fmin.reduce([_shifted(eroded, k) - d for k, d in zip(steps, round_pen, strict=True)])
-    lost = np.isfinite(upper) & (inked - upper > 1.0)
-    for first, last in stretches(lost):
-        eroded[(first + last - 1) // 2] = upper[first:last].min() + pen
-    return np.where(np.isfinite(upper), eroded, np.nan)
+    reach = int(pen)
+    shifted = [
+        _shifted(upper, step) + np.sqrt(pen**2 - step**2) for step in range(-reach, reach + 1)
+    ]
+    return np.where(np.isfinite(upper), np.fmax.reduce(shifted), np.nan)
 
 
 def _shifted(values: np.ndarray, step: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from scipy import ndimage, signal
@@ -75,7 +76,7 @@ def find_traces(covered: np.ndarray, grid: Grid) -> list[Trace]:
 
 def _mask(covered: np.ndarray, grid: Grid) -> np.ndarray:
     """Where lines were drawn, without specks."""
-    labels, n = ndimage.label(covered > INK, structure=np.ones((3, 3)))
+    labels, n = _labelled(covered > INK)
     if n == 0:
         return np.zeros(covered.shape, dtype=bool)
     boxes = ndimage.find_objects(labels)
@@ -90,6 +91,13 @@ def _mask(covered: np.ndarray, grid: Grid) -> np.ndarray:
     return keep[labels]
 
 
+def _labelled(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Pieces of ink that hang together, also by corners: their numbers [h, w], and how many."""
+    labels = np.zeros(mask.shape, dtype=np.int32)
+    n = ndimage.label(mask, structure=np.ones((3, 3)), output=labels)
+    return labels, int(cast(int, n))
+
+
 def _runs(mask: np.ndarray) -> Runs:
     step = np.diff(mask.T.astype(np.int8), axis=1, prepend=0, append=0)
     x, top = np.nonzero(step == 1)
@@ -100,7 +108,7 @@ def _runs(mask: np.ndarray) -> Runs:
 def _wide(mask: np.ndarray, runs: Runs, grid: Grid) -> np.ndarray:
     """Whether each run hangs with ink that is wider than a word, over small gaps; bool [n]."""
     bridge = np.ones((1, max(1, round(0.4 * grid.px_per_mm_x)) * 2 + 1), dtype=bool)
-    labels, n = ndimage.label(ndimage.binary_dilation(mask, bridge), structure=np.ones((3, 3)))
+    labels, n = _labelled(ndimage.binary_dilation(mask, bridge))
     wide = np.zeros(n + 1, dtype=bool)
     for i, (_, columns) in enumerate(ndimage.find_objects(labels)):
         wide[i + 1] = columns.stop - columns.start > _WIDE_MM * grid.px_per_mm_x
@@ -182,7 +190,7 @@ def _prolong(path: np.ndarray, runs: Runs, wide: np.ndarray, taken: np.ndarray, 
                 here, near = path[x], np.arange(runs.first[x + step], runs.first[x + step + 1])
                 touching = free[near] & (runs.top[near] <= runs.bottom[here])
                 touching &= (runs.bottom[near] >= runs.top[here]) & wide[near]
-                if path[x + step] >= 0 and wide[path[x + step]] or not touching.any():
+                if (path[x + step] >= 0 and wide[path[x + step]]) or not touching.any():
                     break
                 x += step
                 path[x] = near[touching.argmax()]
