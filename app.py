@@ -405,33 +405,34 @@ def _wire_reading(
 ) -> None:
     """Events that choose, draw and measure; none of them touches the model."""
     states = [slot["ecg"] for slot in slots]
+    drawn = [sheet, quality, tracing, proof, marks, *seen]
 
-    def choose(name):
-        if not name or name == NO_COMPARISON:
-            return None, None, gr.Row(visible=False)
-        return gallery.open(name), None, gr.Row(visible=False)
+    def draw(place, ecg, beside):
+        """What the page shows once `ecg` has come to slot `place`, beside the other slot's."""
+        both = (ecg, beside) if place == 0 else (beside, ecg)
+        ecgs = [paper.payload(one) if one else None for one in both]
+        starts = [one.stretch(0) if one else None for one in both]
+        found = quality_html(both), tracing_html(both)
+        return {"kind": "strips", "ecgs": ecgs}, *found, "", [], *starts
 
-    def read(taken, rate_hz, units):
+    def choose(place, name, beside):
+        ecg = gallery.open(name) if name and name != NO_COMPARISON else None
+        return ecg, None, gr.Row(visible=False), *draw(place, ecg, beside)
+
+    def read(place, taken, rate_hz, units, beside):
         """A recording, or the question what the file leaves unsaid, with the files kept for it."""
         try:
-            return read_taken(taken, rate_hz, units), None, gr.Row(visible=False), None, None
+            ecg = read_taken(taken or [], rate_hz, units)
         except EcgFileError as error:
             if not error.wants:
                 raise
             gr.Info(html.escape(str(error)), title="One more thing", duration=20)
-            return gr.skip(), taken, gr.Row(visible=True), None, gr.skip()
+            unchanged = (gr.skip() for _ in drawn)
+            return gr.skip(), taken, gr.Row(visible=True), None, gr.skip(), *unchanged
+        return ecg, None, gr.Row(visible=False), None, None, *draw(place, ecg, beside)
 
-    def upload(files, rate_hz, units):
-        return read(take(files or []), rate_hz, units)
-
-    def again(taken, rate_hz, units):
-        return read(taken or [], rate_hz, units)
-
-    def draw(this, other):
-        ecgs = [paper.payload(ecg) if ecg else None for ecg in (this, other)]
-        starts = [ecg.stretch(0) if ecg else None for ecg in (this, other)]
-        found = quality_html((this, other)), tracing_html((this, other))
-        return {"kind": "strips", "ecgs": ecgs}, *found, "", [], *starts
+    def upload(place, files, rate_hz, units, beside):
+        return read(place, take(files or []), rate_hz, units, beside)
 
     def walk(to: gr.EventData, this, other, *shown):
         """Ten other seconds of a long recording, as the paper's slider says."""
@@ -441,12 +442,12 @@ def _wire_reading(
 
     def measure_both(this, other):
         found = [measure(ecg) if ecg else None for ecg in (this, other)]
-        drawn = [
+        beats_drawn = [
             paper.beat_payload(ecg, m, None if ecg is this else found[0])
             for ecg, m in zip((this, other), found, strict=True)
             if ecg and m
         ]
-        return measurement_html(*found), {"kind": "beats", "ecgs": drawn}
+        return measurement_html(*found), {"kind": "beats", "ecgs": beats_drawn}
 
     def then_measure(event):
         event.success(
@@ -454,46 +455,31 @@ def _wire_reading(
             show_progress="minimal", api_visibility="private", **FREE,
         )  # fmt: skip
 
-    def then_show(event):
-        then_measure(
-            event.success(
-                in_plain_words(draw), states, [sheet, quality, tracing, proof, marks, *seen],
-                show_progress="hidden", api_visibility="private", **FREE,
-            )
-        )  # fmt: skip
-
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
     then_measure(
-        sheet.select(
-            in_plain_words(walk), [*states, *seen], [proof, marks, *seen],
-            show_progress="hidden", api_visibility="private", **FREE,
-        )
-    )  # fmt: skip
-
-    for slot in slots:
-        kept = [slot["ecg"], slot["pending"], slot["unsaid"]]
-        after_reading = [*kept, slot["upload"], slot["pick"]]
-        quiet = {"show_progress": "hidden", "api_visibility": "private", **FREE}
-        then_show(slot["pick"].input(in_plain_words(choose), slot["pick"], kept, **quiet))
+        sheet.select(in_plain_words(walk), [*states, *seen], [proof, marks, *seen], **quiet)
+    )
+    for place, slot in enumerate(slots):
+        kept, beside = [slot["ecg"], slot["pending"], slot["unsaid"]], states[1 - place]
+        choosing = in_plain_words(functools.partial(choose, place))
+        then_measure(slot["pick"].input(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet))
+        if place == 0:
+            then_measure(page.load(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet))
+        after_reading = [*kept, slot["upload"], slot["pick"], *drawn]
+        unsaid = [slot["rate"], slot["units"], beside]
         uploaded = slot["upload"].upload(
-            in_plain_words(upload), [slot["upload"], slot["rate"], slot["units"]],
+            in_plain_words(functools.partial(upload, place)), [slot["upload"], *unsaid],
             after_reading, **quiet,
         )  # fmt: skip
         # A file that could not be read leaves the box too, so that the next one can come.
         uploaded.failure(None, js="() => null", outputs=slot["upload"])
-        then_show(uploaded)
-        then_show(
+        then_measure(uploaded)
+        then_measure(
             slot["again"].click(
-                in_plain_words(again), [slot["pending"], slot["rate"], slot["units"]],
+                in_plain_words(functools.partial(read, place)), [slot["pending"], *unsaid],
                 after_reading, **quiet,
             )
         )  # fmt: skip
-    then_show(
-        page.load(
-            in_plain_words(choose), slots[0]["pick"],
-            [slots[0]["ecg"], slots[0]["pending"], slots[0]["unsaid"]],
-            show_progress="hidden", api_visibility="private", **FREE,
-        )
-    )  # fmt: skip
 
 
 def _wire_questions(
