@@ -727,6 +727,7 @@ def main(argv: list[str] | None = None) -> None:
 
     # One core stays free for the page: paper must not wait for the model.
     torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+    sys.setswitchinterval(0.0005)
     page = build(load, gallery)
     print(f"Accepted files: {', '.join(supported_suffixes())}")
     page.queue(max_size=64).launch(
