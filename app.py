@@ -513,13 +513,13 @@ def _wire_questions(
             last = {"role": "assistant", "content": progress}
             yield [*said, last], gr.skip(), gr.skip(), [], kept
         answer, assistant = None, loader.assistant()
-        for answer in assistant.stream_answer(text, ecg, other):
+        for answer in loader.steps(assistant.stream_answer(text, ecg, other)):
             growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
             yield [*said, growing], "", text, [], kept
         if answer is not None:
             last = {"role": "assistant", "content": answer_html(answer)}
             yield [*said, last], "", text, [], kept
-            found = assistant.evidence(text, answer, ecg, other)
+            found = loader.run(assistant.evidence, text, answer, ecg, other)
             rests_on = evidence_words(found, answer.ecg_names)
             numbers = checks(found.findings, measure(ecg)) if found.findings else []
             last = {"role": "assistant", "content": answer_html(answer, rests_on, numbers)}
@@ -534,8 +534,9 @@ def _wire_questions(
         text, ecg, other = waiting
         progress(0, desc="Waiting for the model")
         assistant = loader.assistant()
-        result = assistant.random_ecg_test(
-            text, ecg, comparison=other, others=random_patients(gallery, ecg, other),
+        result = loader.run(
+            assistant.random_ecg_test, text, ecg, comparison=other,
+            others=random_patients(gallery, ecg, other),
             progress=lambda words, share=None: progress(share, desc=words),
         )  # fmt: skip
         return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
@@ -640,7 +641,7 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
     ) -> dict:
         """Ask a question about one ECG or two."""
         ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
-        answer = loader.assistant().ask(question, ecg, comparison=other)
+        answer = loader.run(loader.assistant().ask, question, ecg, comparison=other)
         names = ("text", "confidence", "model", "decoding", "seconds", "declined")
         return {
             **{name: getattr(answer, name) for name in names},
@@ -659,9 +660,10 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
     ) -> dict:
         """Ask the same question with other ECGs: does the answer depend on this one?"""
         ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
-        result = loader.assistant().random_ecg_test(
-            question, ecg, comparison=other, others=random_patients(gallery, ecg, other)
-        )
+        result = loader.run(
+            loader.assistant().random_ecg_test, question, ecg, comparison=other,
+            others=random_patients(gallery, ecg, other),
+        )  # fmt: skip
         rows = [
             {"ecg": row.ecg, "answer": row.answer, "log_prob_change": row.log_prob_change}
             for row in result.rows

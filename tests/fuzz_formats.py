@@ -161,6 +161,13 @@ def _muse(folder: Path) -> list[list[Path]]:
     return [[write_muse(folder / "a.xml", waveform(_small_mv(), LEADS[:3], base=RATE_HZ))]]
 
 
+def _cardiosoft(folder: Path) -> list[list[Path]]:
+    from writers.cardiosoft import block, write_cardiosoft
+
+    rhythm = block("StripData", _small_mv(), LEADS[:3], RATE_HZ)
+    return [[write_cardiosoft(folder / "a.xml", rhythm)]]
+
+
 def _sierra(folder: Path) -> list[list[Path]]:
     from writers.sierra import write_sierra
 
@@ -183,7 +190,7 @@ def _picture(folder: Path) -> list[list[Path]]:
 SEEDS: dict[str, Callable[[Path], list[list[Path]]]] = {
     "wfdb_record": _wfdb, "dicom": _dicom, "edf": _edf, "scp": _scp, "ishne": _ishne,
     "text": _text, "numpy_array": _numpy_array, "matlab": _matlab, "aecg": _aecg, "muse": _muse,
-    "sierra": _sierra, "picture": _picture,
+    "cardiosoft": _cardiosoft, "sierra": _sierra, "picture": _picture,
 }  # fmt: skip
 MAX_REAL_BYTES = 300_000
 

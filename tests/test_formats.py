@@ -872,7 +872,7 @@ def test_spreadsheet_row_numbers_are_not_a_lead(tmp_path):
         ("a.csv", bytes(range(256)) * 20, "not a text file"),
         ("a.csv", b"%PDF-1.7 ...", "damaged"),
         ("a.txt", b"\x89PNG\r\n\x1a\n", "cannot be opened as a picture"),
-        ("a.csv", b"PK\x03\x04xxxx", "archive or an Excel file"),
+        ("a.csv", b"PK\x03\x04xxxx", "damaged or cut-off archive"),
         ("a.csv", b"1" * 100_000, "very long lines"),
         ("a.csv", b"I\n" + b"0\n" * 6_000_001, "6000002 lines"),
         ("a.csv", b'I,II\n0,0\n"0,0\n0,"0\n' * 9, "Line 5"),
