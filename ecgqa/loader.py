@@ -1,18 +1,11 @@
-"""`ModelLoader`: the assistant, loaded and run while the paper already works."""
+"""`ModelLoader`: the assistant, loaded while the paper already works."""
 
 from __future__ import annotations
 
-import os
-import sys
 import threading
-from collections.abc import Callable, Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import copy_context
-from typing import Any
+from collections.abc import Callable
 
 from ecgqa.language import ModelError
-
-BEHIND = 10  # the model's priority below that of the page ("nice")
 
 
 class ModelLoader:
@@ -29,7 +22,6 @@ class ModelLoader:
         """
         self._factory, self._spoken = factory, spoken
         self._done = threading.Event()
-        self._worker = ThreadPoolExecutor(1, "model", initializer=_step_back)
         self._assistant = None
         self.error: str | None = None
         self.text, self.fraction = "Loading the model", None
@@ -64,23 +56,3 @@ class ModelLoader:
         if self._assistant is None:
             raise ModelError(self.error or "The model could not be loaded.")
         return self._assistant
-
-    def run(self, work: Callable, *args, **kwargs) -> Any:
-        """`work(...)` on the model's own thread, which lets the page go first."""
-        context = copy_context()  # the caller's, by which progress finds its way to the page
-        return self._worker.submit(context.run, work, *args, **kwargs).result()
-
-    def steps(self, work: Generator) -> Iterator:
-        """What `work` yields, each made on the model's own thread; so is its end."""
-        end = object()
-        try:
-            while (item := self.run(next, work, end)) is not end:
-                yield item
-        finally:
-            self.run(work.close)
-
-
-def _step_back() -> None:
-    """Linux schedules each thread by itself; elsewhere the model keeps its priority."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BEHIND)
