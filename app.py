@@ -347,7 +347,7 @@ def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> di
                 min_width=180, scale=4, allow_custom_value=False,
             )  # fmt: skip
             upload = gr.File(
-                label="Upload: one file or a set (.hea, .dat), or a scan of paper",
+                label="Upload: a file, .hea and .dat, or a scan",
                 file_count="multiple", height=84, elem_id=f"{elem_id}-upload", min_width=200,
                 scale=5,
             )  # fmt: skip
