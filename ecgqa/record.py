@@ -10,6 +10,11 @@ STRETCH_S = 10.0
 """What is measured and asked about at a time: a page of ECG paper."""
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
+LIMB_OF_I_AND_II = {
+    "I": (1.0, 0.0), "II": (0.0, 1.0), "III": (-1.0, 1.0), "aVR": (-0.5, -0.5), "aVL": (1.0, -0.5),
+    "aVF": (-0.5, 1.0),
+}  # fmt: skip
+"""Each limb lead as weights of I and II: Einthoven's and Goldberger's definitions."""
 
 
 class EcgFileError(ValueError):

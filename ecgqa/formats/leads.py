@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgqa.formats.upload import shown
-from ecgqa.record import LEADS, EcgFileError
+from ecgqa.record import LEADS, LIMB_OF_I_AND_II, EcgFileError
 
 MAX_CHANNELS = 64
 _MAX_NAME = 100
@@ -19,10 +19,6 @@ _BY_LETTERS = {
     **{lead.casefold(): lead for lead in LEADS},
     **dict(zip(("d1", "d2", "d3", "di", "dii", "diii"), LEADS[:3] * 2, strict=True)),
 }
-_OF_I_AND_II = {
-    "I": (1, 0), "II": (0, 1), "III": (-1, 1), "aVR": (-0.5, -0.5), "aVL": (1, -0.5),
-    "aVF": (-0.5, 1),
-}  # fmt: skip
 _STAND_INS = {
     **dict(zip(("mli", "mlii", "mliii", "ml1", "ml2", "ml3"), LEADS[:3] * 2, strict=True)),
     **{f"mcl{k}": f"V{k}" for k in range(1, 7)},
@@ -139,13 +135,13 @@ def with_derived(
     aVL = (I - III)/2, aVF = (II + III)/2 (Goldberger, Am Heart J 1942;23:483).
     """
     leads = dict(leads_mv)
-    held = [lead for lead in _OF_I_AND_II if lead in leads]
-    derived = [lead for lead in _OF_I_AND_II if lead not in leads]
+    held = [lead for lead in LIMB_OF_I_AND_II if lead in leads]
+    derived = [lead for lead in LIMB_OF_I_AND_II if lead not in leads]
     if len(held) < 2 or not derived:
         return leads, ()
-    weights = np.linalg.inv([_OF_I_AND_II[lead] for lead in held[:2]])
+    weights = np.linalg.inv([LIMB_OF_I_AND_II[lead] for lead in held[:2]])
     one, two = (a * leads[held[0]] + b * leads[held[1]] for a, b in weights)
     for lead in derived:
-        of_one, of_two = _OF_I_AND_II[lead]
+        of_one, of_two = LIMB_OF_I_AND_II[lead]
         leads[lead] = of_one * one + of_two * two
     return leads, (f"Calculated from the other limb leads: {', '.join(derived)}.",)

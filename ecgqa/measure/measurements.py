@@ -16,7 +16,7 @@ import numpy as np
 from ecgqa.measure.beats import AFTER_R_S, BEFORE_R_S, Found, cut, find_beats
 from ecgqa.measure.signal import LIMB, RATE_HZ, Clean, clean, smooth
 from ecgqa.measure.waves import NAMES, Delineation, Waves, delineate
-from ecgqa.record import ECG, LEADS
+from ecgqa.record import ECG, LEADS, LIMB_OF_I_AND_II
 
 BEFORE, AFTER = int(BEFORE_R_S * RATE_HZ), int(AFTER_R_S * RATE_HZ)
 EARLY = 0.86  # of the usual RR: a beat that comes sooner is premature
@@ -24,30 +24,11 @@ WIDE_MS = 120.0
 # Most samples that P (of a common, of another beat) and T lie elsewhere than in the median beat.
 P_NEAR, P_FAR, T_MOST = 12, 40, 30
 FAR_COSTS = 0.3  # correlation that a move of 60 ms costs
-# Each limb lead as (weight of I, weight of II): Einthoven's and Goldberger's definitions.
-_FROM_I_II = {
-    "I": (1.0, 0.0),
-    "II": (0.0, 1.0),
-    "III": (-1.0, 1.0),
-    "aVR": (-0.5, -0.5),
-    "aVL": (1.0, -0.5),
-    "aVF": (-0.5, 1.0),
-}
 
 
 @dataclass(frozen=True)
-class Times:
+class Times(Waves):
     """Onset, peak and offset of the waves of a beat in seconds from the start; None = absent."""
-
-    p_on: float | None = None
-    p_peak: float | None = None
-    p_off: float | None = None
-    qrs_on: float | None = None
-    r_peak: float | None = None
-    qrs_off: float | None = None
-    t_on: float | None = None
-    t_peak: float | None = None
-    t_off: float | None = None
 
 
 @dataclass(frozen=True)
@@ -468,7 +449,7 @@ def _sum_mv(leads: dict[str, LeadValues], deep: str, tall: tuple[str, ...]) -> f
 def _limb_pair(beat_mv: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """I and aVF [m], computed from any two limb leads that are there."""
     there = [lead for lead in LIMB if np.isfinite(beat_mv[LEADS.index(lead)]).all()]
-    weights = np.array([_FROM_I_II[lead] for lead in there])
+    weights = np.array([LIMB_OF_I_AND_II[lead] for lead in there])
     if len(there) < 2 or np.linalg.matrix_rank(weights) < 2:
         return None
     rows = beat_mv[[LEADS.index(lead) for lead in there]].astype(np.float64)
