@@ -416,7 +416,9 @@ def _wire_reading(
         return {"kind": "strips", "ecgs": ecgs}, *found, "", [], *starts
 
     def choose(place, name, beside):
-        ecg = gallery.open(name) if name and name != NO_COMPARISON else None
+        if not name:  # an upload emptied the box: its own event draws
+            return gr.skip()
+        ecg = gallery.open(name) if name != NO_COMPARISON else None
         return ecg, None, gr.Row(visible=False), *draw(place, ecg, beside)
 
     def read(place, taken, rate_hz, units, beside):
@@ -462,7 +464,10 @@ def _wire_reading(
     for place, slot in enumerate(slots):
         kept, beside = [slot["ecg"], slot["pending"], slot["unsaid"]], states[1 - place]
         choosing = in_plain_words(functools.partial(choose, place))
-        then_measure(slot["pick"].input(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet))
+        # gradio's dropdown sends `input` twice for each choice, and `select` only for the mouse's
+        then_measure(
+            slot["pick"].change(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet)
+        )
         if place == 0:
             then_measure(page.load(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet))
         after_reading = [*kept, slot["upload"], slot["pick"], *drawn]

@@ -621,6 +621,24 @@ def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
     assert "one minute ·" in ask(page, "Is it steady there?").inner_text()
 
 
+def test_an_ecg_chosen_by_mouse_or_keyboard_is_drawn_once(page):
+    sent = []
+
+    def note(request):
+        if request.url.endswith("/queue/join?"):
+            sent.append(request.post_data_json["data"][0])
+
+    page.on("request", note)
+    pick(page, "this", "fast 100")
+    page.focus("#this-pick input")
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("Enter")
+    page.locator("#quality b").get_by_text("steady 75").wait_for()
+    page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
+    page.remove_listener("request", note)
+    assert [name for name in sent if name] == ["fast 100", "steady 75"]
+
+
 def test_names_and_questions_are_text_and_never_run(page):
     page.locator("#status").get_by_text("Model ready").wait_for()
     pick(page, "this", EVIL_NAME)
