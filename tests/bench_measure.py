@@ -1,8 +1,9 @@
-"""Measurements against cardiologists: LUDB beside neurokit2 and openecg, then PTB-XL's labels.
+"""Measurements against known truth, against cardiologists (LUDB, beside peers), PTB-XL's labels.
 
     pip install openecg onnxruntime
     python tests/bench_measure.py LUDB_FOLDER [PTBXL_FOLDER [RECORDINGS]]
 
+Simulated ECGs: intervals within 8 ms of the truth, under white noise and at four rates of sampling.
 LUDB: sensitivity and positive predictive value of P, QRS and T (peaks within 150 ms of marks, only
 where beats were marked) and mean ± SD of the errors of onset and offset, in each lead by itself and
 for all leads together. Marks of all leads together are their median; peers, which read one lead
@@ -11,6 +12,7 @@ at a time, are put together in the same way. openecg was trained on LUDB.
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 import warnings
@@ -27,6 +29,7 @@ import ludb
 
 from ecgqa import ECG, measure
 from ecgqa.record import LEADS
+from ecgqa.simulate import simulate
 from training import ptbxl
 
 NAMES = {
@@ -34,6 +37,11 @@ NAMES = {
     "qrs": ("qrs_on", "r_peak", "qrs_off"),
     "t": ("t_on", "t_peak", "t_off"),
 }
+SIMULATED = (
+    "normal", "left anterior fascicular block", "inferior myocardial infarction", "long qt",
+    "first degree av block", "complete left bundle branch block",
+    "complete right bundle branch block",
+)  # fmt: skip
 # A method: ECG -> waves of each lead, waves of all leads together.
 Read = tuple[dict[str, ludb.Marks], ludb.Marks]
 Method = Callable[[ECG], Read]
@@ -178,6 +186,38 @@ def on_ludb(folder: Path) -> None:
     print(f"neurokit2 dwt on 12 leads takes {ratio:.1f} times as long as measure\n")
 
 
+def noisy(ecg: ECG, noise_db: float, seed: int) -> ECG:
+    """With white noise whose power in each lead lies so many dB below the lead's own."""
+    noise_mv = ecg.signal_mv.std(axis=1, keepdims=True) * 10 ** (-noise_db / 20)
+    noise_mv = noise_mv * np.random.default_rng(seed).standard_normal(ecg.signal_mv.shape)
+    return ECG(ecg.signal_mv + noise_mv, ecg.rate_hz, "noisy")
+
+
+def on_simulated(seeds: int = 2) -> None:
+    """Intervals over a grid of findings, rates, noise and rates of sampling."""
+    errors: dict[tuple[str, int, str], list[float]] = {}
+    grid = itertools.product(SIMULATED, (55, 75, 95), (100, 250, 500, 1000), range(seeds))
+    for finding, rate_bpm, rate_hz, seed in grid:
+        if (finding, rate_bpm) == ("first degree av block", 95):
+            continue  # P lies on T there, and nobody can measure PR
+        sim = simulate(finding, rate_hz=rate_hz, rate_bpm=rate_bpm, seed=seed)
+        for noise_db in (10, 15, 20, 40):
+            m = measure(noisy(sim.ecg, noise_db, 100 * rate_bpm + seed))
+            width = "wide" if "bundle" in finding else "narrow"
+            for name in ("pr_ms", "qrs_ms", "qt_ms"):
+                value = getattr(m, name)
+                error = np.nan if value is None else value - sim.truth[name]
+                errors.setdefault((width, noise_db, name), []).append(error)
+    for (width, noise_db, name), values in sorted(errors.items()):
+        error = np.array(values)
+        print(
+            f"simulated, {width} QRS, {noise_db} dB, {name:6s} within 8 ms "
+            f"{100 * (np.abs(error) <= 8).mean():5.1f} %, not found {np.isnan(error).sum()}, "
+            f"{np.nanmean(error):+.1f} ± {np.nanstd(error):.1f}, "
+            f"at most {np.nanmax(np.abs(error)):.0f} ms, n {len(error)}"
+        )
+
+
 def _auc(score: np.ndarray, true: np.ndarray) -> float:
     """Area under the ROC curve by ranks (Mann & Whitney 1947)."""
     from scipy.stats import rankdata
@@ -232,6 +272,7 @@ def on_ptbxl(folder: Path, count: int) -> None:
 def main() -> None:
     """Command line."""
     warnings.simplefilter("ignore")
+    on_simulated()
     on_ludb(Path(sys.argv[1]))
     if len(sys.argv) > 2:
         on_ptbxl(Path(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 25_000)

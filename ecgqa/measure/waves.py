@@ -2,8 +2,8 @@
 
 Global boundaries come from all leads together (Kligfield et al. 2007,
 doi 10.1161/CIRCULATIONAHA.106.180200): QRS from the spatial velocity, P and T from tangents
-(Lepeschkin & Surawicz 1952, Circulation 6:378). Each lead then moves them by half of what it says
-itself: alone it is too noisy, and the marks of cardiologists (LUDB) lie in between.
+(Lepeschkin & Surawicz 1952, Circulation 6:378). Each lead then moves them by a part of what it
+says itself: alone it is too noisy, and the marks of cardiologists (LUDB) lie in between.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ecgqa.measure.average import average
 from ecgqa.measure.signal import RATE_HZ, smooth
 
 # The steepest tangent cuts off the rounded foot of a wave. Cardiologists' marks (LUDB,
-# doi 10.1109/ACCESS.2020.3029211) lie farther out by 6 ms (3 samples) for P, and for T, whose
-# width varies more, by this part of the way from the peak, within limits.
+# doi 10.1109/ACCESS.2020.3029211) lie farther out by 6 ms (3 samples) where P begins, and where T
+# ends, whose width varies more, by this part of the way from the peak, within limits.
 FOOT_P, FOOT_T, FOOT_T_WITHIN = 3, 0.1, (3.0, 9.0)
 QUIET_AFTER = 30  # percentile of the speed after QRS that counts as quiet
 T_WITHIN = 0.78  # of RR: later than that the next P begins
 FOOT_QRS = 1  # samples by which the smoothing hides the beginning of QRS
 # QRS begins at once, but the end of a right bundle branch block is slow.
 FADE_IN_S, FADE_OUT_S = 0.03, 0.08
-OWN_QRS, OWN_P, OWN_T, OWN_MOST = (
-    0.5,
-    0.7,
-    0.5,
-    20,
-)  # how much a lead moves the global boundary, and the most samples it may say
+# By how much of what a lead says itself it moves the global boundary, and the most samples it may
+# say; that of a P that is low in this lead says less.
+OWN_QRS, OWN_P, OWN_T, OWN_MOST = 0.5, 0.9, 0.5, 20
+LOW_P_MV = 0.01
+LATE_T = 75  # percentile of the ends of T over the leads
+AS_HIGH_T = 0.9  # part of the highest wave from which a later one is T instead
+NOISE_HZ = 30, 45  # where P has nothing left, and recordings at 100 Hz still have noise
+NOISE_MOST = 0.75  # of the power of P; what is left over must be there
 NAMES = (
     "p_on", "p_peak", "p_off", "qrs_on", "r_peak", "qrs_off", "t_on", "t_peak", "t_off",
 )  # fmt: skip
@@ -61,13 +64,13 @@ class Delineation:
 def delineate(
     beats: np.ndarray, rows: np.ndarray, apart: np.ndarray, r: int, rr_s: float, irregular: bool
 ) -> Delineation:
-    """Boundaries on the median of some beats of one shape.
+    """Boundaries on the average of some beats of one shape.
 
     beats: [b, 12, m] mV around R at sample `r`; rows: leads that can be used; apart: those of them
     that are independent; rr_s: the interval before such a beat; irregular: whether it varies much.
     """
-    median = np.median(beats, axis=0)
-    beat = median[apart]
+    beat = average(beats[:, apart])
+    leads_mv = dict(zip(rows, average(beats[:, rows]), strict=True))
     qrs_on, qrs_off = _qrs(beat, r)
     if qrs_on is None or qrs_off is None:
         return Delineation(Waves(), {})
@@ -77,7 +80,7 @@ def delineate(
     found, agreement = _p_wave(beats[:, apart], beat, qrs_on, t_off, rr_s, irregular)
     if found is not None:
         whole = replace(whole, p_on=found[0], p_peak=found[1], p_off=found[2])
-    leads = {int(row): _of_lead(median[row], whole) for row in rows}
+    leads = {int(row): _of_lead(lead, whole) for row, lead in leads_mv.items()}
     return Delineation(whole, leads, agreement)
 
 
@@ -137,7 +140,7 @@ def _t_wave(
 ) -> tuple[float | None, float | None, float | None]:
     """T onset, peak and end, each by the steepest tangent.
 
-    Each lead with a clear T gives an end; the late ones among them (85th percentile) count, so
+    Each lead with a clear T gives an end; the late ones among them (`LATE_T`) count, so
     that one lead with a wandering baseline does not decide.
     """
     start = qrs_off + int(0.05 * RATE_HZ)
@@ -156,7 +159,7 @@ def _t_wave(
     peaks, ends = clear[:, 0], clear[:, 1]
     centre = ends[np.abs(ends - np.median(ends)).argmin()]
     near = np.abs(ends - centre) <= 0.06 * RATE_HZ
-    t_off = round(float(np.percentile(ends[near], 85)))
+    t_off = round(float(np.percentile(ends[near], LATE_T)))
     t_peak = float(np.median(peaks))
     t_on = max(qrs_off, round(2 * t_peak - t_off))
     return (t_on, t_peak, t_off) if t_on < t_peak < t_off <= beat.shape[1] else nothing
@@ -166,7 +169,11 @@ def _t_end(wave: np.ndarray, start: int, stop: int) -> tuple[float, float, float
     """Peak, end and height of the last clear wave between start and stop of one lead."""
     body = wave[start:stop]
     base = float(np.median(body[-int(0.03 * RATE_HZ) :]))
-    peak = start + int(np.abs(body - base).argmax())
+    # Of waves about as high as one another the last one is T.
+    high = np.abs(body - base)
+    tops = np.flatnonzero((high[1:-1] >= high[:-2]) & (high[1:-1] > high[2:])) + 1
+    tops = tops[high[tops] >= AS_HIGH_T * high.max()]
+    peak = start + int(tops[-1] if len(tops) else high.argmax())
     height = abs(float(wave[peak]) - base)
     if height <= 0 or not start + 3 < peak < stop - 10:
         return None
@@ -208,10 +215,8 @@ def _p_wave(
     even = smooth(beat, 8)
     piece = level(even[:, start:stop])
     each = level(smooth(beats, 8)[:, :, start:stop])
-    flat = each.reshape(len(each), -1)
-    others = (flat.sum(axis=0) - flat) / (len(flat) - 1)
-    norms = np.linalg.norm(flat, axis=1) * np.linalg.norm(others, axis=1) + 1e-9
-    agreement = float(np.median((flat * others).sum(axis=1) / norms))
+    noise = _noise_power(beats[:, :, start:stop]) / 8  # 8: the smoothing
+    agreement = _agreement(each.reshape(len(each), -1), noise)
     # Fibrillating atria agree by chance: 0.2 in the median, rarely above 0.5; an irregular rhythm
     # makes that more likely and asks for more.
     if agreement < (0.65 if irregular else 0.45):
@@ -230,7 +235,7 @@ def _p_wave(
     if before is None or after is None:
         return None, agreement
     p_on, p_off = round(start + peak - before), round(start + peak + after)
-    if not 0.03 * RATE_HZ <= p_off - p_on <= 0.15 * RATE_HZ:
+    if not 0.03 * RATE_HZ <= p_off - p_on <= 0.16 * RATE_HZ:
         return None, agreement
     # In flutter the waves go on between T and QRS: then none of them is a P.
     along = left[:, 0] @ even
@@ -239,7 +244,34 @@ def _p_wave(
             level_rest = rest - np.linspace(rest[0], rest[-1], len(rest))
             if np.ptp(level_rest) > 0.8 * wave[peak]:
                 return None, agreement
-    return (max(p_on - FOOT_P, 0), start + peak, min(p_off + FOOT_P, qrs_on)), agreement
+    return (max(p_on - FOOT_P, 0), start + peak, min(p_off, qrs_on)), agreement
+
+
+def _noise_power(beats: np.ndarray) -> float:
+    """Power (sum of squares) of white noise in a beat of [b, leads, m], from a band without P."""
+    spread = beats - np.median(beats, axis=0)
+    length = beats.shape[2]
+    hz = np.fft.rfftfreq(length, 1 / RATE_HZ)
+    band = (hz > NOISE_HZ[0]) & (hz < NOISE_HZ[1])
+    power = np.abs(np.fft.rfft(spread, axis=2)[:, :, band]) ** 2
+    return float(power.mean(axis=(0, 2)).sum())
+
+
+def _agreement(beats: np.ndarray, noise: float) -> float:
+    """Median correlation of each beat [b, k] with the mean of the others, freed of noise.
+
+    White noise of power `noise` makes beats differ that have the same P; fibrillation does so too,
+    but not in the band that the noise was measured in.
+    """
+    others = (beats.sum(axis=0) - beats) / (len(beats) - 1)
+
+    def norms(x: np.ndarray, part: float) -> np.ndarray:
+        power = (x**2).sum(axis=1)
+        return np.sqrt(power - np.minimum(part * noise, NOISE_MOST * power)) + 1e-9
+
+    along = (beats * others).sum(axis=1)
+    alike = along / norms(beats, 1.0) / norms(others, 1 / (len(beats) - 1))
+    return min(1.0, float(np.median(alike)))
 
 
 def _tangent(side: np.ndarray, reach: int, floor_reach: int) -> float | None:
@@ -276,7 +308,10 @@ def _of_lead(lead: np.ndarray, whole: Waves) -> Waves:
     )
     if whole.p_on is not None and whole.p_off is not None:
         on, peak, off = _p_of_lead(lead, int(whole.p_on), int(whole.p_off), qrs_on)
-        on, off = moved(whole.p_on, on, OWN_P), moved(whole.p_off, off, OWN_P)
+        body = lead[int(whole.p_on) : int(whole.p_off)]
+        height = float(np.abs(body - np.linspace(body[0], body[-1], len(body))).max())
+        part = OWN_P * height / (height + LOW_P_MV)
+        on, off = moved(whole.p_on, on, part), moved(whole.p_off, off, part)
         waves = replace(waves, p_on=on, p_peak=float(np.clip(peak, on, off)), p_off=off)
     if whole.t_on is not None and whole.t_off is not None:
         peak, off = _t_of_lead(lead, int(whole.t_on), int(whole.t_off), qrs_off)
@@ -310,7 +345,7 @@ def _p_of_lead(
     lead: np.ndarray, p_on: int, p_off: int, qrs_on: int
 ) -> tuple[float | None, float, float | None]:
     """Onset, peak and offset of the P of one lead."""
-    even = smooth(lead, 8)
+    even = smooth(lead, 12)
     start, stop = max(p_on - 10, 0), min(p_off + 6, qrs_on - 1)
     wave = even[start:stop] - np.linspace(even[start], even[stop - 1], stop - start)
     peak = start + 4 + int(np.abs(wave[4:-4]).argmax())
@@ -318,7 +353,7 @@ def _p_of_lead(
     before = _tangent(sign * even[max(p_on - 25, 0) : peak + 1][::-1], 40, 30)
     after = _tangent(sign * even[peak : min(p_off + 12, qrs_on - 1)], 40, 30)
     on = None if before is None else peak - before - FOOT_P
-    return on, peak, None if after is None else peak + after + FOOT_P
+    return on, peak, None if after is None else peak + after
 
 
 def _t_of_lead(lead: np.ndarray, t_on: int, t_off: int, qrs_off: int) -> tuple[float, float | None]:
