@@ -16,8 +16,8 @@ CLIP_MV = 10.0
 MOST_PHASES = 5000  # of a resampling ratio: 0.5 ms off after ten seconds, at worst
 
 
-def model_input(ecg: ECG, start_s: float = 0.0) -> np.ndarray:
-    """The 10 s of `ecg` from `start_s`, as the encoder wants them.
+def model_input(ecg: ECG) -> np.ndarray:
+    """The first 10 s of `ecg` (others: `ECG.stretch`), as the encoder wants them.
 
     Returns float32 [12, 1000] at 100 Hz, still in millivolts (voltage criteria must survive), each
     lead minus its median so that an amplifier's offset does not count as voltage. Missing leads,
@@ -25,12 +25,9 @@ def model_input(ecg: ECG, start_s: float = 0.0) -> np.ndarray:
     Resampling is polyphase (scipy.signal.resample_poly), flat to 40 Hz and without what is left of
     mains hum at 50 Hz: as PTB-XL's own 100 Hz version, which the encoder learned from, was made.
     """
-    first = max(0, round(start_s * ecg.rate_hz))
-    last = first + int(np.ceil(MODEL_SECONDS * ecg.rate_hz))
-    signal = ecg.signal_mv[:, first:last].astype(np.float64)
+    last = int(np.ceil(MODEL_SECONDS * ecg.rate_hz))
+    signal = ecg.signal_mv[:, :last].astype(np.float64)
     known = ~np.isnan(signal)
-    if not known.any():
-        return np.zeros((signal.shape[0], MODEL_SAMPLES), np.float32)
     for row, there in zip(signal, known, strict=True):
         row -= np.median(row[there]) if there.any() else 0.0
         row[~there] = 0.0

@@ -47,16 +47,12 @@ def test_offset_gaps_and_missing_leads():
     assert abs(np.median(got[0])) < 0.05, "an amplifier's offset is not voltage"
 
 
-@pytest.mark.parametrize(("seconds", "start_s", "kept_s"), [(4, 0, 4), (30, 0, 10), (30, 25, 5)])
+@pytest.mark.parametrize(("seconds", "start_s", "kept_s"), [(4, 0, 4), (30, 0, 10), (30, 25, 10)])
 def test_ten_seconds_from_the_start_asked_for(seconds, start_s, kept_s):
     ramp = np.tile(np.linspace(-1, 1, seconds * 100), (12, 1))
-    got = model_input(ECG(ramp, 100, "a"), start_s)
+    got = model_input(ECG(ramp, 100, "a").stretch(start_s))
     assert (got[:, kept_s * 100 :] == 0).all()
     assert np.abs(np.diff(got[0, : kept_s * 100]) - 2 / (seconds * 100 - 1)).max() < 1e-4
-
-
-def test_beyond_the_end_is_empty():
-    assert (model_input(ECG(wave(100, 10, 1), 100, "a"), start_s=60) == 0).all()
 
 
 def test_ptbxl_record_is_the_same_as_the_app_and_as_training_read_it(ecg_data, tmp_path):

@@ -14,6 +14,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -24,13 +25,13 @@ from ecgqa.options import FATES as FATE_NAMES
 from ecgqa.options import NONE, Asked, option_question
 from ecgqa.options import RANGES as RANGE_NAMES
 from ecgqa.record import LEADS
-from training import ptbxl
+from training import fates, ptbxl
 from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
 
 WORDINGS = Path(__file__).with_name("wordings.json")
 TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
 OFFICIAL_SHARE = 0.2  # of the train wordings, however many of ours there are
-JOINING = {"since", "after", "with", "by", "between", "to", "and", "of", "are"}
+FATE_WORDINGS = 800  # of each template that asks what became of a finding or interval
 FATES: dict[tuple[int, ...], str] = dict(
     zip(((1, 0), (0, 1), (1, 1), (0, 0)), FATE_NAMES, strict=True)
 )
@@ -393,7 +394,7 @@ def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list
     if which == "train":
         for template in TEMPLATES.values():
             if template.ecgs == 2 and template.kind == "verify":
-                out[template.id] += _fate_wordings(template, ours["fates"])
+                out[template.id] += _fate_wordings(template)
             if template.kind == "verify":
                 out[template.id] += _plain_wording(template)
     if which == "train" and ecgqa:
@@ -423,24 +424,16 @@ def _plain_wording(template: Template) -> list[str]:
     return [option_question(asked, "{" + slot + "}", slot == "numeric_feature")]
 
 
-def _fate_wordings(template: Template, grammar: dict, count: int = 500) -> list[str]:
-    """`count` wordings of a verify question about two ECGs, put together from phrases."""
-    rng = random.Random(template.id)
-    feature = template.group == "feature"
-    phrases = grammar["feature" if feature else "finding"][FATES[template.state]]
-    found: set[str] = set()
-    while len(found) < count:
-        which = rng.randrange(len(grammar["older"]))  # "the first ECG" goes with "the second ECG"
-        text = rng.choice(phrases)
-        for slot in ("older", "newer"):
-            words = grammar[slot][which]
-            bare = " " not in words or words.endswith(("time", "past"))
-            before = text.partition("{" + slot + "}")[0].split()
-            joined = bool(before) and before[-1] in JOINING
-            put = words if joined or bare else f"in {words}"
-            text = text.replace("{" + slot + "}", put)
-        found.add(text.replace("{x}", "{numeric_feature}" if feature else "{scp_code}"))
-    return sorted(found)
+@cache
+def _fate_wordings(template: Template) -> list[str]:
+    """Wordings of a verify question about two ECGs, put together from parts."""
+    ours, theirs = (json.loads(file.read_text()) for file in (WORDINGS, TEST_WORDINGS))
+    feature, fate = template.group == "feature", FATES[template.state]
+    slot = "{numeric_feature}" if feature else "{scp_code}"
+    unseen = ours["heldout"][str(template.id)] + theirs[str(template.id)]
+    apart = [text.replace(slot, "{x}") for text in unseen]
+    texts = fates.wordings(fate, feature, ours["fates"], FATE_WORDINGS, template.id, apart)
+    return [text.replace("{x}", slot) for text in texts]
 
 
 def load_synonyms() -> dict[str, list[str]]:

@@ -26,7 +26,7 @@ FOOT_QRS = 1  # samples by which the smoothing hides the beginning of QRS
 FADE_IN_S, FADE_OUT_S = 0.03, 0.08
 # By how much of what a lead says itself it moves the global boundary, and the most samples it may
 # say; that of a P that is low in this lead says less.
-OWN_QRS, OWN_P, OWN_T, OWN_MOST = 0.5, 0.9, 0.5, 20
+OWN_QRS, OWN_P, OWN_T, OWN_MOST = 0.5, 0.9, 0.5, 25
 LOW_P_MV = 0.01
 LATE_T = 75  # percentile of the ends of T over the leads
 AS_HIGH_T = 0.9  # part of the highest wave from which a later one is T instead
