@@ -20,7 +20,7 @@ from tiny import tiny_llm
 from tiny_ptbxl import write_ptbxl
 
 from ecgqa.record import LEADS
-from training import evaluate, ptbxl, questions
+from training import evaluate, fates, ptbxl, questions
 from training.debias import Sampler, arrows, known_answers, regenerate
 from training.questions import NONE, TEMPLATES, Facts
 
@@ -430,3 +430,17 @@ def test_weights_that_are_saved_are_half_floats(made, encoder_folder):
     for path in (out / "checkpoint").rglob("*.safetensors"):
         kinds = {v.dtype for v in load_file(path).values()}
         assert kinds <= {torch.float16, torch.int64}, path
+
+
+@pytest.mark.parametrize("fate", ["resolved", "new", "kept", "absent"])
+@pytest.mark.parametrize("feature", [False, True])
+def test_composed_wordings_are_whole_and_far_from_those_kept_for_tests(fate, feature):
+    phrases = json.loads(questions.WORDINGS.read_text())["fates"]
+    apart = "Did {x} vanish between the first ECG and the second ECG?"
+    texts = fates.wordings(fate, feature, phrases, 300, 5, [apart])
+    assert len(set(texts)) == 300 and texts == fates.wordings(
+        fate, feature, phrases, 300, 5, [apart]
+    )
+    for text in texts:
+        assert text.count("{x}") >= 1 and not set("{}") & set(text.replace("{x}", ""))
+        assert "  " not in text and not fates.near(text, apart)

@@ -10,7 +10,7 @@ means: normal.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 
 NEAR = 0.86  # of the letters
@@ -339,11 +339,3 @@ def _change(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
     ))  # fmt: skip
     text = text.replace("{o}", older).replace("{n}", newer)
     return " ".join(text.replace(" ?", "?").lstrip(", ").split())
-
-
-def examples(phrases: dict, count: int = 8) -> Iterator[tuple[str, str, str]]:
-    """(kind, fate, wording): some of each, to look at."""
-    for kind, by_fate in CHANGE.items():
-        for fate in by_fate:
-            for text in wordings(fate, kind == "feature", phrases, count, 1):
-                yield kind, fate, text
