@@ -22,7 +22,7 @@ from training import ptbxl
 
 def main() -> None:
     """Command line."""
-    folder, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 250
+    folder, count = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 600
     data = ptbxl.load(folder)
     signals = ptbxl.signals(data, ".work/cache")
     found: dict[str, list[float]] = {row.label: [] for row in MEASURED}
