@@ -3,7 +3,8 @@
 There are more ways to say that something was there and is gone than anybody writes down, and what
 a small language model has not met it takes for the opposite. So most wordings are composed: a
 statement about either ECG, in either order and joined in many ways; "only", "both" and "neither";
-verbs of change over a span. The rest are whole phrases (`wordings.json`). For an interval "present"
+verbs of change over a span. The rest are whole phrases (`wordings.json`; those under "nouns" name
+the ECGs by nouns only). For an interval "present"
 means: normal.
 """
 
@@ -26,6 +27,9 @@ PAIRS = (
     ("the old ECG", "the new ECG"), ("the previous ECG", "the current ECG"),
     ("the former recording", "the present recording"), ("the baseline ECG", "the ECG after it"),
     ("the earlier recording", "this recording"), ("the older of the two", "the newer of the two"),
+    ("the former", "the latter"), ("the former ECG", "the latter ECG"),
+    ("ECG number one", "ECG number two"), ("the first of the two", "the second of the two"),
+    ("the first recording", "the second recording"), ("number 1", "number 2"),
 )  # fmt: skip
 # Both as times.
 TIMES = (
@@ -240,14 +244,14 @@ SINCE = (
 def wordings(
     fate: str, feature: bool, phrases: dict, count: int, seed: int, apart: Sequence[str] = ()
 ) -> list[str]:
-    """`count` different wordings with {x} for the finding or interval, a third of them phrases.
+    """`count` different wordings with {x} for the finding or interval, half of them phrases.
 
     fate: "resolved", "new", "kept" or "absent"; phrases: "fates" of `wordings.json`; apart:
     wordings with {x} that are kept for looks and tests: nothing near one of them is returned.
     """
     rng = random.Random(seed)
     kind = "feature" if feature else "finding"
-    makers = (_phrase, _statements, _statements, _one_or_both, _change, _phrase)
+    makers = (_phrase, _noun_phrase, _noun_phrase, _statements, _one_or_both, _change)
     found: set[str] = set()
     while len(found) < count:
         make = makers[rng.randrange(len(makers))]
@@ -275,6 +279,12 @@ def _phrase(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
         joined = bool(before) and before[-1] in JOINING
         text = text.replace("{" + slot + "}", words if joined or bare else f"in {words}")
     return text
+
+
+def _noun_phrase(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
+    older, newer = rng.choice(PAIRS)
+    text = rng.choice(phrases["nouns"][kind][fate])
+    return text.replace("{older}", older).replace("{newer}", newer)
 
 
 def _states(fate: str) -> tuple[bool, bool]:

@@ -31,7 +31,7 @@ from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl
 WORDINGS = Path(__file__).with_name("wordings.json")
 TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
 OFFICIAL_SHARE = 0.2  # of the train wordings, however many of ours there are
-FATE_WORDINGS = 800  # of each template that asks what became of a finding or interval
+FATE_WORDINGS = 1200  # of each template that asks what became of a finding or interval
 FATES: dict[tuple[int, ...], str] = dict(
     zip(((1, 0), (0, 1), (1, 1), (0, 0)), FATE_NAMES, strict=True)
 )
