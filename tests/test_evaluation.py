@@ -13,7 +13,7 @@ from training import blind, evaluate, ptbxl, questions, tables
 from training.calibrate import platt
 from training.debias import Sampler, regenerate
 from training.pretrain_encoder import mix
-from training.questions import Facts
+from training.questions import Facts, Question
 
 
 def test_platt_finds_one_scale_and_a_shift_for_each_kind():
@@ -74,3 +74,25 @@ def test_mixtures_keep_unknown_targets_unknown():
     (mixed, target), done = mix([signal, truth], 0.4, 1.0)
     assert done and torch.allclose(mixed, signal) and torch.isnan(target).any()
     assert mix([signal, truth], 0.4, 0.0)[1] is False
+
+
+def test_an_interval_over_wordings_is_as_wide_as_the_wordings_differ():
+    same = np.tile([0.0, 1.0], 50)
+    by_wording = np.repeat([0.0, 1.0], 50)
+    groups = [k // 10 for k in range(100)]
+    low, high = tables.interval_over(groups, same)
+    assert (low, high) == (0.5, 0.5), "every wording is as good as the others"
+    low, high = tables.interval_over(groups, by_wording)
+    assert low < 0.25 and high > 0.75, "ten wordings, half of them never understood"
+
+
+def test_questions_in_the_same_words_have_the_same_wording():
+    def ask(text, *names):
+        return Question(9, "single-verify", "scp_code", text, ("yes",), (1,), names)
+
+    one = ask("Is there Q waves present in lead V2?", "Q waves present")
+    two = ask("Is there st-t change in lead aVR?", "st-t change")
+    assert evaluate.wording(one) == evaluate.wording(two) == (9, "is there * in lead *?")
+    assert evaluate.wording(ask("Any st-t change in lead aVR?", "st-t change")) != evaluate.wording(
+        two
+    )

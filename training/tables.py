@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,15 @@ def interval(
     n = len(values)
     each = [statistic(values[rng.integers(0, n, n)]) for _ in range(draws)]
     return float(np.nanquantile(each, 0.025)), float(np.nanquantile(each, 0.975))
+
+
+def interval_over(groups: Sequence[Hashable], values: np.ndarray) -> tuple[float, float]:
+    """95 % bootstrap interval of the mean, whole groups drawn: rows of a group go together."""
+    order: dict[Hashable, list[int]] = {}
+    for row, group in enumerate(groups):
+        order.setdefault(group, []).append(row)
+    sums = np.array([(values[rows].sum(), len(rows)) for rows in order.values()])
+    return interval(sums, lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())
 
 
 def share(name: str, hits: np.ndarray, wanted: float, below: bool = False) -> Control:
