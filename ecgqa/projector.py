@@ -38,6 +38,7 @@ class ProjectorConfig:
     dropout: float = 0.1
     kinds: int = 2  # of answers that a question may want, see `ModelConfig.kinds`
     severities: int = 0  # of the illness that the evidence may be told, see `ModelConfig`
+    joining_layers: int = 0  # in which the words of a question meet before its fate is read
 
 
 class Memory(NamedTuple):
@@ -133,6 +134,15 @@ class Projector(nn.Module):
         self.found = nn.Linear(width, width)
         self.fate_words = nn.Sequential(
             nn.LayerNorm(llm_width), nn.Linear(llm_width, width), nn.GELU()
+        )
+        layer = nn.TransformerEncoderLayer(
+            width, config.heads, 2 * width, config.dropout, "gelu", batch_first=True,
+            norm_first=True,
+        )  # fmt: skip
+        self.joined = (
+            nn.TransformerEncoder(layer, config.joining_layers, enable_nested_tensor=False)
+            if config.joining_layers
+            else None
         )
         self.fate_weight = nn.Linear(width, 1)
         self.fate_asked = nn.Linear(width, 4)
@@ -231,8 +241,13 @@ class Projector(nn.Module):
     def _gist(
         self, attention: nn.Linear, question: torch.Tensor, mask: torch.Tensor
     ) -> torch.Tensor:
-        """[b, width]: the words of a question, weighed by how much each one matters."""
+        """[b, width]: the words of a question, weighed by how much each one matters.
+
+        The language model read them from left to right; here each word meets those behind it too.
+        """
         words = self.fate_words(question)
+        if self.joined is not None:
+            words = self.joined(words, src_key_padding_mask=~mask)
         weight = attention(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
         return (weight * words).sum(1)
 

@@ -53,6 +53,7 @@ from training.debias import Draw, Sampler, known_answers
 
 STAGES = ("read", "align", "debias", "tune")
 LLM_STAGES = ("debias", "tune")
+FATE_WEIGHT = 2.0  # of questions about two ECGs in stage read: they are the hardest to read
 FATES = tuple(questions.FATES)  # in the order of the projector's fates
 BLANKS = 256  # made-up recordings without an ECG
 SEVERITIES = 3  # of `ptbxl.severity_of`
@@ -415,7 +416,9 @@ def fresh_model(
     shape = ModelConfig(
         encoder=encoder.config,
         projector=ProjectorConfig(
-            kinds=2 + len(questions.vocabulary()), severities=len(severities)
+            kinds=2 + len(questions.vocabulary()),
+            severities=len(severities),
+            joining_layers=2,
         ),
         severities=severities,
         llm=language.name,
@@ -443,9 +446,10 @@ def make_sampler(stage: str, facts, rows, config: QuestionStages) -> Sampler:
     def worder(key, rng):
         # Each template has so many texts, shared by its keys, so that they come back and are read
         # once. A key with few of them leaves out wordings, which the template's other keys show.
+        # Stage read keeps nothing and sees them all.
         keys = len(sampler.keys[key.template.id])
         texts = max(config.texts_per_key, config.texts_per_template // keys)
-        own = random.Random(f"{key} {rng.randrange(texts)}")
+        own = rng if stage == "read" else random.Random(f"{key} {rng.randrange(texts)}")
         return questions.word(key, wordings, own, synonyms)
 
     sampler = Sampler(
@@ -466,7 +470,10 @@ def text_pool(sampler: Sampler, config: QuestionStages) -> list[Draw]:
     rng = random.Random(config.seed)
     sampler.rng = rng
     ask = sampler.templates()
-    weights = [template_weight(t) for t in ask]
+    weights = [
+        template_weight(t) * (FATE_WEIGHT if len(questions.TEMPLATES[t].state) == 2 else 1.0)
+        for t in ask
+    ]
     pool: list[Draw] = []
     while len(pool) < config.read_texts:
         try:
