@@ -42,7 +42,7 @@ from ecgqa.answer import CHECKPOINT
 from ecgqa.model import ABSTENTION, EcgModel
 from training import ptbxl, questions
 from training.debias import Draw, Sampler
-from training.evaluate import Encoded, generate, predict, stand_ins
+from training.evaluate import Encoded, area, generate, predict, stand_ins
 from training.questions import TEMPLATES, Facts, Question
 from training.tables import Control, interval, measured, put_between, share, table
 
@@ -62,8 +62,12 @@ class Asker:
 
     def says_yes(self, asked: list[Question]) -> np.ndarray:
         """bool [n]: "yes" to each question about its ECGs."""
+        return self.chance_of_yes(asked) >= 0.5
+
+    def chance_of_yes(self, asked: list[Question]) -> np.ndarray:
+        """float [n]: P(yes) of each question about its ECGs."""
         found = predict(self.model, self.encoded, asked, [q.ecg_id for q in asked])
-        return np.array([answer == ("yes",) for answer, _ in found])
+        return np.array([chance for _, chance in found])
 
 
 def draws(
@@ -261,7 +265,8 @@ def order(asker: Asker, made: list[Draw], seed: int) -> list[Control]:
 def held_out(
     asker: Asker, facts: Facts, rows: np.ndarray, count: int, which: str, seed: int
 ) -> list[Control]:
-    """Accuracy above always "no" on what the training left out; nothing if it left out nothing."""
+    """Accuracy above always "no" on what the training left out, and the AUC of P(yes) of each
+    finding and template of it (a fifth as many questions); nothing if it left out nothing."""
     trained = asker.model.config.training.get("questions", {})
     without = {name for name in str(trained.get("without", "")).split(";") if name}
     templates = {int(name) for name in without if name.isdigit()}
@@ -275,6 +280,13 @@ def held_out(
         gain = 100.0 * ((said == truth).astype(float) - ~truth)
         title = f'T9 held-out {name}: right, minus always "no"'
         out.append(measured(title, gain, np.mean, 5, " points"))
+    for name in sorted(without):
+        ask = {int(name)} if name.isdigit() else {1}
+        about = () if name.isdigit() else (name,)
+        made = draws(facts, rows, count // 5, ask, which, seed, about)
+        truth = np.array([d.question.answer == ("yes",) for d in made], float)
+        rows_of_name = np.stack([truth, asker.chance_of_yes([d.question for d in made])], axis=1)
+        out.append(measured(f"T9 AUC, {name}", rows_of_name, area, 0.5, ""))
     return out
 
 

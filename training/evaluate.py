@@ -298,8 +298,8 @@ def summary(
             entry["cautious"] = float(right.mean())
             entry["cautious_interval"] = interval(right)
             entry |= calibration(pairs)
-            entry["auc"] = _auc(pairs)
-            entry["auc_interval"] = interval(pairs, _auc, 300)
+            entry["auc"] = area(pairs)
+            entry["auc_interval"] = interval(pairs, area, 300)
         out[name] = entry
     return out
 
@@ -330,7 +330,8 @@ def calibration(pairs: np.ndarray, bins: int = 10) -> dict[str, float]:
     return {"ece": float(sum(gaps)), **surest}
 
 
-def _auc(pairs: np.ndarray) -> float:
+def area(pairs: np.ndarray) -> float:
+    """Area under the ROC curve of (truth, score) rows; NaN where all are of one kind."""
     truth = pairs[:, 0]
     return (
         float(roc_auc_score(truth, pairs[:, 1])) if 0 < truth.sum() < len(truth) else float("nan")
