@@ -26,11 +26,13 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import ludb
+from noise import noisy
 
 from ecgqa import ECG, measure
 from ecgqa.record import LEADS
 from ecgqa.simulate import simulate
 from training import ptbxl
+from training.evaluate import area
 
 NAMES = {
     "p": ("p_on", "p_peak", "p_off"),
@@ -186,13 +188,6 @@ def on_ludb(folder: Path) -> None:
     print(f"neurokit2 dwt on 12 leads takes {ratio:.1f} times as long as measure\n")
 
 
-def noisy(ecg: ECG, noise_db: float, seed: int) -> ECG:
-    """With white noise whose power in each lead lies so many dB below the lead's own."""
-    noise_mv = ecg.signal_mv.std(axis=1, keepdims=True) * 10 ** (-noise_db / 20)
-    noise_mv = noise_mv * np.random.default_rng(seed).standard_normal(ecg.signal_mv.shape)
-    return ECG(ecg.signal_mv + noise_mv, ecg.rate_hz, "noisy")
-
-
 def on_simulated(seeds: int = 2) -> None:
     """Intervals over a grid of findings, rates, noise and rates of sampling."""
     errors: dict[tuple[str, int, str], list[float]] = {}
@@ -216,15 +211,6 @@ def on_simulated(seeds: int = 2) -> None:
             f"{np.nanmean(error):+.1f} ± {np.nanstd(error):.1f}, "
             f"at most {np.nanmax(np.abs(error)):.0f} ms, n {len(error)}"
         )
-
-
-def _auc(score: np.ndarray, true: np.ndarray) -> float:
-    """Area under the ROC curve by ranks (Mann & Whitney 1947)."""
-    from scipy.stats import rankdata
-
-    ranks, positive = rankdata(score), int(true.sum())
-    below = ranks[true].sum() - positive * (positive + 1) / 2
-    return float(below / (positive * (len(true) - positive)))
 
 
 def on_ptbxl(folder: Path, count: int) -> None:
@@ -262,7 +248,7 @@ def on_ptbxl(folder: Path, count: int) -> None:
                     checks.append((label, m.qrs_axis_deg, *low_high[axis]))
         for label, value, low, high in checks:
             agree.setdefault(label, []).append(value is not None and low <= value <= high)
-    auc = _auc(np.array(score), np.array(fibrillating))
+    auc = area(np.stack([fibrillating, score], axis=1))
     print(f"PTB-XL, {len(rows)} of {len(data.ecg_id)} recordings at 100 Hz")
     print(f"AUC of irregularity × (1.05 − p_presence) for AFIB {auc:.3f} (n {sum(fibrillating)})")
     for label, hits in sorted(agree.items()):

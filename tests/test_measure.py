@@ -7,9 +7,9 @@ import ludb
 import numpy as np
 import pytest
 import wfdb
-from bench_measure import noisy
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from noise import noisy
 
 from ecgqa import read_ecg
 from ecgqa.__main__ import main

@@ -27,7 +27,7 @@ import torch
 
 from ecgqa.answer import CHECKPOINT
 from ecgqa.model import EcgModel
-from ecgqa.options import understand
+from ecgqa.options import FATES, understand
 from training.tables import interval_over
 
 DEV_WORDINGS = Path(__file__).with_name("wordings_dev.json")
@@ -40,6 +40,10 @@ NAMED = {
     "feature": ("pr interval", "qrs duration", "qt interval", "rr interval"),
 }  # fmt: skip
 
+# Whether the older and the newer ECG have it.
+STATES: dict[str, tuple[bool, bool]] = dict(
+    zip(FATES, ((True, False), (False, True), (True, True), (False, False)), strict=True)
+)
 NEAR = 0.86  # of the letters
 # Words that need no "in" before the ECG that follows.
 JOINING = {"since", "after", "with", "by", "between", "to", "and", "of", "are", "from", "than"}
@@ -296,6 +300,7 @@ def near(one: str, other: str) -> bool:
 
 
 def _phrase(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
+    """A whole phrase; the ECGs are put into it with "in" where they need it."""
     which = rng.randrange(len(phrases["older"]))  # "the first ECG" goes with "the second ECG"
     text = rng.choice(phrases[kind][fate])
     for slot in ("older", "newer"):
@@ -308,26 +313,16 @@ def _phrase(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
 
 
 def _noun_phrase(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
+    """A whole phrase that has its own prepositions."""
     older, newer = rng.choice(PAIRS)
     text = rng.choice(phrases["nouns"][kind][fate])
     return text.replace("{older}", older).replace("{newer}", newer)
 
 
-def _states(fate: str) -> tuple[bool, bool]:
-    """Whether the older and the newer ECG have it."""
-    return fate in ("resolved", "kept"), fate in ("new", "kept")
-
-
-def _ecgs(rng: random.Random) -> tuple[tuple[str, str], bool]:
-    """Two ECGs, older first, and whether they are named as times."""
-    timed = rng.random() < 0.3
-    return rng.choice(TIMES if timed else PAIRS), timed
-
-
 def _statements(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
     """A statement about each ECG, joined, in either order."""
-    names, timed = _ecgs(rng)
-    states = _states(fate)
+    timed = rng.random() < 0.3
+    names, states = rng.choice(TIMES if timed else PAIRS), STATES[fate]
     parts = []
     for name, state in zip(names, states, strict=True):
         choices = [s for s in SAID[kind][state] if not (timed and "{e}" in s)]
@@ -348,7 +343,7 @@ def _statements(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
 def _one_or_both(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
     """Only, both, neither."""
     older, newer = rng.choice(PAIRS)
-    has = _states(fate)
+    has = STATES[fate]
     if has[0] == has[1]:
         text = rng.choice((BOTH_HAVE if has[0] else NEITHER_HAS)[kind])
     else:
@@ -359,9 +354,7 @@ def _one_or_both(fate: str, kind: str, phrases: dict, rng: random.Random) -> str
 
 def _change(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:
     """A verb of change."""
-    (older, newer), timed = _ecgs(rng)
-    if timed:
-        older, newer = rng.choice(PAIRS)
+    older, newer = rng.choice(PAIRS)
     thing = "the {x}" if kind == "feature" else "{x}"
     plain, ongoing, done = rng.choice(CHANGE[kind][fate])
     span, since = rng.choice(SPANS), rng.choice(SINCE)

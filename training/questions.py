@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from ecgqa.model import ONE_OF_TWO, YES_OR_NO
-from ecgqa.options import FATES as FATE_NAMES
 from ecgqa.options import NONE, Asked, option_question
 from ecgqa.options import RANGES as RANGE_NAMES
 from ecgqa.record import LEADS
@@ -32,9 +31,7 @@ WORDINGS = Path(__file__).with_name("wordings.json")
 TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
 OFFICIAL_SHARE = 0.2  # of the train wordings, however many of ours there are
 FATE_WORDINGS = 1200  # of each template that asks what became of a finding or interval
-FATES: dict[tuple[int, ...], str] = dict(
-    zip(((1, 0), (0, 1), (1, 1), (0, 0)), FATE_NAMES, strict=True)
-)
+FATES: dict[tuple[int, ...], str] = {state: fate for fate, state in fates.STATES.items()}
 # Normal ranges in ms, both ends included. RR 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009, part
 # III (doi 10.1161/CIRCULATIONAHA.108.191095); QT 360-440 ms; QTc (Bazett) 330-450 ms.
 RANGES_MS = {
@@ -388,8 +385,8 @@ def load_wordings(which: str, ecgqa: Path | str | None = None) -> dict[int, list
     the final evaluation).
     """
     if which == "test":
-        return {int(k): v for k, v in json.loads(TEST_WORDINGS.read_text()).items()}
-    ours = json.loads(WORDINGS.read_text())
+        return {int(k): list(v) for k, v in _read(TEST_WORDINGS).items()}
+    ours = _read(WORDINGS)
     out = {int(k): list(v) for k, v in ours["heldout" if which == "heldout" else "train"].items()}
     if which == "train":
         for template in TEMPLATES.values():
@@ -425,9 +422,15 @@ def _plain_wording(template: Template) -> list[str]:
 
 
 @cache
+def _read(file: Path) -> dict:
+    """A file of wordings, read once; not to be changed."""
+    return json.loads(file.read_text())
+
+
+@cache
 def _fate_wordings(template: Template) -> list[str]:
     """Wordings of a verify question about two ECGs, put together from parts."""
-    ours, theirs = (json.loads(file.read_text()) for file in (WORDINGS, TEST_WORDINGS))
+    ours, theirs = _read(WORDINGS), _read(TEST_WORDINGS)
     feature, fate = template.group == "feature", FATES[template.state]
     slot = "{numeric_feature}" if feature else "{scp_code}"
     unseen = ours["heldout"][str(template.id)] + theirs[str(template.id)]
