@@ -38,7 +38,7 @@ class ProjectorConfig:
     dropout: float = 0.1
     kinds: int = 2  # of answers that a question may want, see `ModelConfig.kinds`
     severities: int = 0  # of the illness that the evidence may be told, see `ModelConfig`
-    joining_layers: int = 0  # in which the words of a question meet before its fate is read
+    joining_layers: int = 2  # in which the words of a question meet before its fate is read
 
 
 class Memory(NamedTuple):
@@ -139,10 +139,8 @@ class Projector(nn.Module):
             width, config.heads, 2 * width, config.dropout, "gelu", batch_first=True,
             norm_first=True,
         )  # fmt: skip
-        self.joined = (
-            nn.TransformerEncoder(layer, config.joining_layers, enable_nested_tensor=False)
-            if config.joining_layers
-            else None
+        self.joined = nn.TransformerEncoder(
+            layer, config.joining_layers, enable_nested_tensor=False
         )
         self.fate_weight = nn.Linear(width, 1)
         self.fate_asked = nn.Linear(width, 4)
@@ -245,9 +243,7 @@ class Projector(nn.Module):
 
         The language model read them from left to right; here each word meets those behind it too.
         """
-        words = self.fate_words(question)
-        if self.joined is not None:
-            words = self.joined(words, src_key_padding_mask=~mask)
+        words = self.joined(self.fate_words(question), src_key_padding_mask=~mask)
         weight = attention(words).masked_fill(~mask.unsqueeze(-1), -1e4).softmax(1)
         return (weight * words).sum(1)
 

@@ -6,13 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from tiny_ptbxl import write_ptbxl
 
 from training import blind, evaluate, ptbxl, questions, tables
 from training.calibrate import platt
 from training.debias import Sampler, regenerate
-from training.pretrain_encoder import mix
 from training.questions import Facts, Question
 
 
@@ -66,14 +64,6 @@ def test_words_alone_answer_every_question_and_never_see_an_ecg(tmp_path):
     assert all(answer for answer, _ in said)
     other = [replace(q, ecg_id=q.ecg_id[::-1]) for q in asked]
     assert [a for a, _ in blind.answers(train, other)] == [a for a, _ in said]
-
-
-def test_mixtures_keep_unknown_targets_unknown():
-    torch.manual_seed(0)
-    signal, truth = torch.ones(4, 12, 10), torch.tensor([[1.0], [0.0], [torch.nan], [1.0]])
-    (mixed, target), done = mix([signal, truth], 0.4, 1.0)
-    assert done and torch.allclose(mixed, signal) and torch.isnan(target).any()
-    assert mix([signal, truth], 0.4, 0.0)[1] is False
 
 
 def test_an_interval_over_wordings_is_as_wide_as_the_wordings_differ():

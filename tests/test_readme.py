@@ -72,18 +72,14 @@ def test_only_the_screen_imports_gradio_and_nothing_imports_pyplot():
 
 
 def test_numbers_come_from_the_evaluation_files():
-    from training.evaluate import tables
+    from training.evaluate import report
     from training.tables import Control, between, table
 
     for name in ("evaluation", "controls"):
         path = ROOT / "assets" / f"{name}.json"
         assert path.exists(), f"run training.{name.replace('evaluation', 'evaluate')} with --out"
         record = json.loads(path.read_text())
-        if name == "evaluation":
-            lines = [Control(**c) for c in record["contrasts"]]
-            want = f"{tables(record['results'])}\n\n{table(lines)}"
-        else:
-            want = table([Control(**c) for c in record])
+        want = report(record) if name == "evaluation" else table([Control(**c) for c in record])
         assert between(ROOT / "README.md", name) == want
 
 

@@ -187,6 +187,21 @@ def test_key_of_a_question_leads_back_to_its_answer(facts, data):
         assert questions.answer_of(questions.key_of(q), facts, rows) == q.answer, q
 
 
+@pytest.mark.parametrize("control", ["shuffled", "severity"])
+def test_no_question_is_handed_its_own_ecg(facts, data, control):
+    sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "erm", seed=3)
+    asked = regenerate(sampler, 8)
+    severity = dict(zip(data.ecg_id.tolist(), data.severity.tolist(), strict=True))
+    alike = 0
+    for q, other in zip(asked, evaluate.stand_ins(asked, control, data), strict=True):
+        assert other and len(other) == len(q.ecg_id) and not set(other) & set(q.ecg_id)
+        alike += [severity[i] for i in other] == [severity[i] for i in q.ecg_id]
+        if TEMPLATES[q.template_id].consecutive:
+            patients = data.patient[np.isin(data.ecg_id, other)]
+            assert len(set(patients.tolist())) == 1, "two tracings of one patient"
+    assert alike > 0.9 * len(asked) if control == "severity" else alike < 0.7 * len(asked)
+
+
 def test_a_perfect_reader_is_right_on_true_ecgs_only(facts, data):
     sampler = Sampler(facts, np.arange(len(data.ecg_id)), worder(), "erm", seed=3)
     asked = [q for q in regenerate(sampler, 8) if q.question_type == "single-verify"]
@@ -207,6 +222,24 @@ def test_official_shards_are_read(ecg_data):
     for q in rows:
         assert set(q.answer) <= set(q.valid_answers) and len(q.ecg_id) == 2
     assert len(questions.read_questions(folder / "template/train/120000.json")) == 10_000
+
+
+def test_test_wordings_are_near_no_train_wording(ecg_data):
+    """Of its own template, or of one that asks for the same fate; word for word, of none."""
+
+    def bare(texts):
+        return {re.sub(r"{[^}]*}", "{x}", text).lower() for text in texts}
+
+    train = questions.load_wordings("train", ecg_data / "ecgqa/ptbxl")
+    every = set().union(*(bare(texts) for texts in train.values()))
+    for i, texts in questions.load_wordings("test").items():
+        asks = TEMPLATES[i].kind, TEMPLATES[i].group, TEMPLATES[i].state
+        alike = [t.id for t in TEMPLATES.values() if (t.kind, t.group, t.state) == asks]
+        alike = alike if TEMPLATES[i].ecgs == 2 else [i]
+        pool = set().union(*(bare(train[k]) for k in alike))
+        for text in bare(texts):
+            assert text not in every, text
+            assert not [other for other in pool if fates.near(other, text)], text
 
 
 # Samplers ----------------------------------------------------------------------------------------
@@ -289,13 +322,23 @@ def test_draws_are_seeded_and_follow_the_odds(data, facts):
     assert share == pytest.approx(1 / 3, abs=0.06)
 
 
+def test_a_statement_of_unknown_likelihood_is_there(data, facts):
+    """Two ECGs: what became of it does not depend on how certain it was."""
+    name, code = "left ventricular hypertrophy", "LVH"
+    there = facts.column(questions.Key(TEMPLATES[59], (name,)), name)
+    assert np.array_equal(there, [code in codes for codes in data.codes])
+    alone = facts.column(questions.Key(TEMPLATES[1], (name,)), name)
+    assert np.isnan(alone).any() and there[np.isnan(alone)].all()
+
+
 # Training scripts --------------------------------------------------------------------------------
 
 
 def run(*command: str, processes: int = 1) -> str:
     launch = [sys.executable]
     if processes > 1:
-        launch += ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
+        # `accelerate launch --cpu --num_processes 2` starts a single one where there is no MPI.
+        launch += ["-m", "torch.distributed.run", "--nproc_per_node", str(processes)]
     result = subprocess.run(
         [*launch, "-m", *command],
         cwd=ROOT,
@@ -419,7 +462,8 @@ def test_two_processes_train_like_one(made, encoder_folder):
             processes=processes,
         )  # fmt: skip
         losses.append(float(re.search(r"align 20/20 loss (\S+)", text)[1]))
-        assert (out / "checkpoint" / "projector.safetensors").exists()
+        notes = json.loads((out / "checkpoint" / "config.json").read_text())["training"]
+        assert notes["questions"]["processes"] == processes
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 

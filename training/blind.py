@@ -1,12 +1,14 @@
 """What the wording alone gives away: an answerer that is trained on text and never sees an ECG.
 
 One linear classifier per kind of question on words and pairs of words (TF-IDF): yes or no; first,
-second, both or none of two options; one of the sets of answers that lists have in training.
+second, both or none of two options; one of the sets of answers that lists have in training. And,
+without any words, the commonest answer to each template.
 """
 
 from __future__ import annotations
 
 import random
+from collections import Counter, defaultdict
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
@@ -51,6 +53,19 @@ def answers(train: list[Question], asked: list[Question]) -> list[tuple[tuple[st
             p = float(chance[i, yes]) if chance is not None else np.nan
             out[k] = (_answer(asked[k], str(label)), p)
     return out
+
+
+def commonest(train: list[Question], asked: list[Question]) -> list[tuple[tuple[str, ...], float]]:
+    """(the commonest answer that training questions of the same template have, NaN) for each."""
+    labels = defaultdict(Counter)
+    for question in train:
+        labels[question.template_id][_label(question)] += 1
+    return [
+        (_answer(q, labels[q.template_id].most_common(1)[0][0]), np.nan)
+        if labels[q.template_id]
+        else ((), np.nan)
+        for q in asked
+    ]
 
 
 def _label(question: Question) -> str:

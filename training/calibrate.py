@@ -155,7 +155,7 @@ def set_verdict(model: EcgModel, encoded: Encoded, asked: list[Question], folder
         same = [ECG(same_but_different(own, 3 * k + i), MODEL_RATE_HZ, "same") for i in range(3)]
         strangers = [
             ECG(np.asarray(encoded.signal(int(i)), np.float32), MODEL_RATE_HZ, str(i))
-            for i in rng.choice(pool, 3)
+            for i in rng.choice([i for i in pool if i != question.ecg_id[0]], 3, replace=False)
         ]
         rows = ground(model, question.question, ecg, None, [(e.name, e) for e in same]).rows
         still.append(float(np.mean([abs(row.log_odds_change) for row in rows[1:-3]])))

@@ -21,6 +21,7 @@ class EncoderStage:
     ecgqa: str = _flag("", "ECG-QA folder that holds train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv")
     intervals: str = _flag("", "CSV of training.intervals; empty: no names for intervals")
     out: str = _flag(".work/encoder", "folder for the encoder and the state to resume from")
+    start_from: str = _flag("", "state.pt of an earlier run to start from; empty: afresh")
     cache: str = _flag(".work/cache", "folder for the signals, read once")
     epochs: int = _flag(16, "passes over the ECGs of patients outside valid and test")
     batch: int = _flag(64, "ECGs a step, over all processes")
@@ -31,8 +32,6 @@ class EncoderStage:
     views: float = _flag(0.02, "weight of the alignment of two dropout views (UMA)")
     lead_loss: float = _flag(0.5, "weight of the findings of single leads")
     lead_dropout: float = _flag(0.3, "chance that some leads of an ECG are blanked")
-    mixup: float = _flag(0.0, "share of the steps that train on mixtures of two ECGs")
-    mixup_strength: float = _flag(0.4, "of the Beta distribution of the mixture's shares")
     temperature: float = _flag(0.07, "of both contrastive losses")
     ema: float = _flag(0.998, "decay of the averaged weights that are kept")
     limit: int = _flag(0, "use only so many ECGs (0: all), for a rehearsal")
@@ -52,7 +51,7 @@ class QuestionStages:
     llm: str = _flag("", "causal language model: folder or hub id; empty: the default")
     out: str = _flag(".work/model", "folder for the checkpoint and the state to resume from")
     cache: str = _flag(".work/cache", "folder for signals and features, made once")
-    start: str = _flag("", "state.pt of an earlier run whose weights to start from; empty: afresh")
+    start_from: str = _flag("", "state.pt of an earlier run to start from; empty: afresh")
     texts_per_template: int = _flag(500, "ways in which a template's questions are put, and")
     texts_per_key: int = _flag(12, "at least so many for each way to fill its slots")
     read_texts: int = _flag(60000, "questions of stage read")
@@ -95,7 +94,9 @@ def parse(stage: type):
 
 def resolved(config) -> dict:
     """The dataclass as a JSON-ready dict without paths of this machine."""
-    paths = {"start", "ptbxl", "ecgqa", "out", "cache", "encoder", "questions", "llm", "intervals"}
+    paths = {
+        "start_from", "ptbxl", "ecgqa", "out", "cache", "encoder", "questions", "llm", "intervals",
+    }  # fmt: skip
     return {
         k: Path(v).name if k in paths and isinstance(v, str) else v
         for k, v in asdict(config).items()

@@ -135,8 +135,12 @@ def by_severity(asker: Asker, made: list[Draw]) -> list[Control]:
 
     low, high = interval(pairs, spread)
     value = spread(pairs)
+    rng = np.random.default_rng(0)
+    mixed = [np.stack([rng.permutation(pairs[:, 0]), pairs[:, 1]], axis=1) for _ in range(200)]
+    chance = float(np.quantile([spread(rows) for rows in mixed], 0.95))
+    wanted = f"≤ 5 points (permuted: 95 % up to {chance:.1f})"
     controls = [
-        Control("T5 severity: spread of false yes", value, low, high, len(pairs), "≤ 5 points",
+        Control("T5 severity: spread of false yes", value, low, high, len(pairs), wanted,
                 value <= 5)
     ]  # fmt: skip
     cells: dict[tuple, list[int]] = defaultdict(list)
@@ -147,7 +151,6 @@ def by_severity(asker: Asker, made: list[Draw]) -> list[Control]:
         each = [(len(c), mutual_info_score(said[c], levels[c])) for c in cells.values()]
         return sum(n * bits for n, bits in each) / (len(said) * np.log(2))
 
-    rng = np.random.default_rng(0)
     null = []
     for _ in range(200):
         mixed = severity.copy()
@@ -233,13 +236,13 @@ def free_wordings(
     def both(some: np.ndarray) -> float:
         return 50 * float(some[some[:, 0], 1].mean() + some[~some[:, 0], 1].mean())
 
-    low, high = interval(pairs, both)
-    value = both(pairs)
+    words = [q.question for q in asked]
+    name = f"free wordings ({len(set(words))})"
+    alike = f"{name}: right, yes and no weighed alike"
     return [
-        share("free wordings: right", said == truth, 75),
-        Control("free wordings: right, yes and no weighed alike", value, low, high, len(asked),
-                "≥ 75 %", value >= 75),
-    ]  # fmt: skip
+        share(f"{name}: right", said == truth, 75, groups=words),
+        measured(alike, pairs, both, 75, " %", groups=words),
+    ]
 
 
 def order(asker: Asker, made: list[Draw], seed: int) -> list[Control]:

@@ -12,9 +12,10 @@ model on its own, query questions the likeliest of their valid answers (`ecgqa.o
 Controls: `true` the question's own ECG; `blind` no ECG; `noise`, `flat` a stand-in without an ECG;
 `shuffled` another question's ECG; `severity` another question's ECG of the same severity; `text`
 no model of ours, but one that was trained on the questions' words alone (`training.blind`; give
-`--ecgqa`). `perfect` and `perfect-severity` ask no model: they answer from the labels of the
-shuffled ECGs (give `--intervals`), which is what a flawless reader scores when it is handed the
-wrong ECG. It falls below blind, so a model that looks must fall below blind as well.
+`--ecgqa`); `commonest` the commonest answer to each template among training questions. `perfect`
+and `perfect-severity` ask no model: they answer from the labels of the shuffled ECGs (give
+`--intervals`), which is what a flawless reader scores when it is handed the wrong ECG. It falls
+below blind, so a model that looks must fall below blind as well.
 
 Verify questions are scored twice: "yes" from P(yes) 0.5 on, and, as `cautious`, from the P(yes) on
 that one in twenty validation questions reaches with another patient's ECG.
@@ -46,10 +47,13 @@ from training.questions import TEMPLATES, Facts, Question
 from training.tables import Control, interval, interval_over, measured, put_between, table
 
 CONTROLS = (
-    "true", "blind", "text", "shuffled", "severity", "noise", "flat", "perfect", "perfect-severity",
+    "true", "blind", "text", "commonest", "shuffled", "severity", "noise", "flat", "perfect",
+    "perfect-severity",
 )  # fmt: skip
 # Controls that ask no model, and whose ECGs they are given.
-NO_MODEL = {"text": "true", "perfect": "shuffled", "perfect-severity": "severity"}
+NO_MODEL = {
+    "text": "true", "commonest": "true", "perfect": "shuffled", "perfect-severity": "severity",
+}  # fmt: skip
 KINDS = ("verify", "choose", "query")
 
 
@@ -94,7 +98,11 @@ class Encoded:
 def stand_ins(
     asked: list[Question], control: str, data: ptbxl.PtbXl, seed: int = 0
 ) -> list[tuple[int | str, ...] | None]:
-    """The ECGs given to the model for each question under a control; None: no ECG."""
+    """The ECGs given to the model for each question under a control; None: no ECG.
+
+    shuffled, severity: those of another question, none of them its own; two tracings of one patient
+    are exchanged for two of another.
+    """
     own = [q.ecg_id for q in asked]
     if control == "true":
         return list(own)
@@ -105,15 +113,21 @@ def stand_ins(
     if control == "noise":
         return [tuple(f"noise {i}" for i in ids) for ids in own]
     index = {int(e): i for i, e in enumerate(data.ecg_id)}
-    cells = defaultdict(list)
-    for k, ids in enumerate(own):
+    alike, cells = defaultdict(list), defaultdict(list)
+    for k, question in enumerate(asked):
+        ids = question.ecg_id
+        sort = len(ids), TEMPLATES[question.template_id].consecutive
         strata = tuple(int(data.severity[index[i]]) for i in ids) if control == "severity" else ()
-        cells[len(ids), strata].append(k)
+        alike[sort].append(k)
+        cells[sort, strata].append(k)
     rng = np.random.default_rng(seed)
-    out: list[tuple[int | str, ...] | None] = list(own)
-    for members in cells.values():
-        for k, other in zip(members, rng.permutation(members), strict=True):
-            out[k] = own[other]
+    out: list[tuple[int | str, ...] | None] = [None] * len(own)
+    for (sort, _), members in cells.items():
+        order = [int(k) for k in rng.permutation(members)]
+        rest = [int(k) for k in rng.permutation(alike[sort])]  # where a cell has nobody else
+        for place, k in enumerate(order):
+            others = (*order[place + 1 :], *order[:place], *rest)
+            out[k] = next((own[o] for o in others if not set(own[o]) & set(own[k])), None)
     return out
 
 
@@ -381,26 +395,32 @@ def contrasts(asked: list[Question], said: dict[str, Answers]) -> list[Control]:
             return np.zeros((0, len(pairs)))
         members = set.intersection(*(set(said[name]) for name in names))
         members = sorted(k for k in members if asked[k].question_type == kind)
-        right = {
-            n: 100.0 * np.array([set(said[n][k][0]) == set(asked[k].answer) for k in members])
-            for n in names
-        }
+        right = {name: hits(name, members) for name in names}
         return np.stack([right[a] - right[b] for a, b in pairs], axis=1)
+
+    def hits(name: str, members: list[int]) -> np.ndarray:
+        return 100.0 * np.array([set(said[name][k][0]) == set(asked[k].answer) for k in members])
+
+    def no_ecg(kind: str) -> str:
+        """The best of the answerers that see no ECG."""
+        members = [k for k, question in enumerate(asked) if question.question_type == kind]
+        names = {"text", "commonest"} & set(said) if members else set()
+        return max(sorted(names), key=lambda name: hits(name, members).mean(), default="text")
 
     out = []
     for kind, least in (("single-verify", 8), ("single-choose", 15)):
-        gap = gaps(kind, ("true", "text"))
+        gap = gaps(kind, ("true", no_ecg(kind)))
         if len(gap):
-            name = f"T1 {kind}: true minus text alone"
+            name = f"T1 {kind}: true minus {no_ecg(kind)}"
             out.append(measured(name, gap, np.mean, least, " points"))
     # The same of a flawless reader, who answers from the labels of the ECG that is handed over.
     for who, true, shuffled, severity in (
         ("", "true", "shuffled", "severity"),
         (", a flawless reader", "labels", "perfect", "perfect-severity"),
     ):
-        gap = gaps("single-verify", (shuffled, "text"))
+        gap = gaps("single-verify", (shuffled, no_ecg("single-verify")))
         if len(gap):
-            name = f"T2 single-verify: shuffled minus text alone{who}"
+            name = f"T2 single-verify: shuffled minus {no_ecg('single-verify')}{who}"
             t2 = measured(name, gap, np.mean, 0, "")
             out.append(replace(t2, wanted="within 1 point", passed=abs(t2.value) <= 1))
         gap = gaps("single-verify", (true, severity), (true, shuffled))
@@ -461,7 +481,7 @@ def main() -> None:
     parser.add_argument("--llm")
     parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--add", action="store_true", help="keep the other types already in --out")
+    parser.add_argument("--add", type=Path, help="what a run on other --kinds wrote, to add to it")
     parser.add_argument("--readme", type=Path, help="put the tables between this file's marks")
     args = parser.parse_args()
     asked = some_questions(args.questions, args.kinds, args.limit)
@@ -491,10 +511,12 @@ def main() -> None:
     said: dict[str, Answers] = {c: {} for c in args.control}
     for (control, k), reply in zip(runs, found, strict=True):
         said[control][k] = reply
-    if "text" in said:
+    if {"text", "commonest"} & set(said):
         rows = ptbxl.splits(data, args.ecgqa)["train"]
         made = blind.train_questions(cast(Facts, facts), rows, args.ecgqa)
-        said["text"] = dict(enumerate(blind.answers(made, asked)))
+        for name, by in (("text", blind.answers), ("commonest", blind.commonest)):
+            if name in said:
+                said[name] = dict(enumerate(by(made, asked)))
     for control in {"perfect", "perfect-severity"} & set(said):
         perfect = read_perfectly(asked, given[control], cast(Facts, facts))
         said[control] = {k: reply for k, reply in enumerate(perfect) if reply[0]}
@@ -513,21 +535,36 @@ def main() -> None:
         if len(replies) < len(asked):
             part = {name: entry | {"part": True} for name, entry in part.items()}
         results[control] = part
-    lines = contrasts(asked, said)
-    print(tables(results), table(lines), sep="\n\n")
+    lines = [asdict(c) for c in contrasts(asked, said)]
+    record = {"questions": args.questions.name, "results": results, "contrasts": lines}
+    if args.add:
+        record = together(record, json.loads(args.add.read_text()))
+    print(report(record))
     if args.out:
         args.out.parent.mkdir(parents=True, exist_ok=True)
-        if args.add and args.out.exists():
-            for control, kept in json.loads(args.out.read_text())["results"].items():
-                results[control] = kept | results.get(control, {})
-        record = {
-            "questions": args.questions.name,
-            "results": results,
-            "contrasts": [asdict(c) for c in lines],
-        }
         args.out.write_text(json.dumps(record, indent=1) + "\n")
     if args.readme:
-        put_between(args.readme, "evaluation", f"{tables(results)}\n\n{table(lines)}")
+        put_between(args.readme, "evaluation", report(record))
+
+
+def together(record: dict, other: dict) -> dict:
+    """Two runs on other kinds of questions of one file as one. Raises ValueError otherwise."""
+    if record["questions"] != other["questions"]:
+        raise ValueError(f"not the same questions: {record['questions']}, {other['questions']}")
+    results = {}
+    for control in record["results"] | other["results"]:
+        parts = [r["results"].get(control, {}) for r in (record, other)]
+        if set(parts[0]) & set(parts[1]):
+            raise ValueError(f"both hold {sorted(set(parts[0]) & set(parts[1]))}")
+        results[control] = dict(sorted((parts[0] | parts[1]).items()))
+    lines = [*record["contrasts"], *other["contrasts"]]
+    return {"questions": record["questions"], "results": results, "contrasts": lines}
+
+
+def report(record: dict) -> str:
+    """Markdown of what `main` wrote: the tables, and the lines of the controls."""
+    lines = table([Control(**c) for c in record["contrasts"]])
+    return f"{tables(record['results'])}\n\n{lines}"
 
 
 if __name__ == "__main__":

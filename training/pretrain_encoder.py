@@ -72,22 +72,6 @@ def augment(signal: torch.Tensor, chance: float) -> tuple[torch.Tensor, torch.Te
     return out.masked_fill(blank.unsqueeze(-1), 0.0), ~blank
 
 
-def mix(
-    parts: list[torch.Tensor], strength: float, chance: float
-) -> tuple[list[torch.Tensor], bool]:
-    """Mixup (Zhang et al. 2018, arXiv 1710.09412) of each part with itself in one other order.
-
-    parts: signals and their targets, [b, ...] each; what is unknown (NaN) in either stays unknown.
-    With probability 1 - `chance` they come back as they are. Returns them and whether they were
-    mixed.
-    """
-    if torch.rand(()) >= chance:
-        return parts, False
-    share = torch.distributions.Beta(strength, strength).sample()
-    order = torch.randperm(len(parts[0]))
-    return [share * part + (1 - share) * part[order] for part in parts], True
-
-
 def known_bce(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     """Binary cross-entropy over the targets that are known (not NaN)."""
     known = ~torch.isnan(target)
@@ -184,7 +168,8 @@ def main() -> None:
 
     data = ptbxl.load(config.ptbxl)
     split = ptbxl.splits(data, config.ecgqa)
-    signals = ptbxl.signals(data, config.cache)
+    with accelerator.main_process_first():
+        signals = ptbxl.signals(data, config.cache)
     rows = split["pretrain"][: config.limit or None]
     words, vocabulary = report_words(data, rows)
     names, statements = names_and_truth(data, Facts(data, config.intervals or None))
@@ -203,9 +188,13 @@ def main() -> None:
     )
     towers, optimizer, schedule = accelerator.prepare(towers, optimizer, schedule)
     encoder = accelerator.unwrap_model(towers).encoder
-    average = {k: v.clone() for k, v in encoder.state_dict().items()}
-
     step, state_file = 0, out / "state.pt"
+    if config.start_from and not state_file.exists():
+        state = torch.load(config.start_from, map_location="cpu", weights_only=True)
+        accelerator.unwrap_model(towers).load_state_dict(state["towers"])
+        encoder.load_state_dict(state["average"])
+        say(f"started from {config.start_from}")
+    average = {k: v.clone() for k, v in encoder.state_dict().items()}
     if state_file.exists():
         state = torch.load(state_file, map_location="cpu", weights_only=True)
         accelerator.unwrap_model(towers).load_state_dict(state["towers"])
@@ -244,9 +233,6 @@ def main() -> None:
         batch = np.sort(batch)
         truth = torch.from_numpy(statements[batch])
         lead_truth = torch.from_numpy(leads[batch]).masked_fill(~kept.unsqueeze(-1), torch.nan)
-        (signal, truth, lead_truth), mixed = mix(
-            [signal, truth, lead_truth], config.mixup_strength, config.mixup
-        )
         offsets = np.cumsum([0, *(len(words[i]) for i in batch[:-1])])
         bag = [w for i in batch for w in words[i]]
         place = accelerator.device
@@ -260,9 +246,8 @@ def main() -> None:
             + config.lead_loss * known_bce(features.lead_logits, lead_truth.to(place))
             + config.views
             * align(one, two, torch.eye(len(batch), device=place), config.temperature)
+            + config.contrast * align(one, report, same, config.temperature)
         )
-        if not mixed:  # a mixture has no report
-            loss = loss + config.contrast * align(one, report, same, config.temperature)
         accelerator.backward(loss)
         accelerator.clip_grad_norm_(towers.parameters(), 1.0)
         optimizer.step()

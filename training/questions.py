@@ -235,7 +235,8 @@ class Facts:
         """Truth [n] of one option of a key, over all rows."""
         group, context = key.template.group, key.context
         if key.template.ecgs == 2 and group in ("statement", "statements"):
-            return (self.columns["statement", option] > 0).astype(np.float32)
+            # Certain or not: it is there also where its likelihood is not known (NaN).
+            return (self.columns["statement", option] != 0).astype(np.float32)
         if group in ("statements",):
             group = "statement"
         if group in ("feature", "features"):
@@ -430,11 +431,14 @@ def _read(file: Path) -> dict:
 @cache
 def _fate_wordings(template: Template) -> list[str]:
     """Wordings of a verify question about two ECGs, put together from parts."""
-    ours, theirs = _read(WORDINGS), _read(TEST_WORDINGS)
-    feature, fate = template.group == "feature", FATES[template.state]
+    ours, kind, fate = _read(WORDINGS), template.group, FATES[template.state]
+    feature = kind == "feature"
     slot = "{numeric_feature}" if feature else "{scp_code}"
-    unseen = ours["heldout"][str(template.id)] + theirs[str(template.id)]
-    apart = [text.replace(slot, "{x}") for text in unseen]
+    alike = [t.id for t in TEMPLATES.values() if (t.group, t.state) == (kind, template.state)]
+    unseen = [ours["heldout"], _read(TEST_WORDINGS)]
+    apart = [text.replace(slot, "{x}") for part in unseen for i in alike for text in part[str(i)]]
+    for texts in _read(fates.DEV_WORDINGS)["feature" if feature else "finding"][fate].values():
+        apart += texts
     texts = fates.wordings(fate, feature, ours["fates"], FATE_WORDINGS, template.id, apart)
     return [text.replace("{x}", slot) for text in texts]
 

@@ -32,18 +32,32 @@ def interval(
     return float(np.nanquantile(each, 0.025)), float(np.nanquantile(each, 0.975))
 
 
-def interval_over(groups: Sequence[Hashable], values: np.ndarray) -> tuple[float, float]:
-    """95 % bootstrap interval of the mean, whole groups drawn: rows of a group go together."""
+def interval_over(
+    groups: Sequence[Hashable],
+    values: np.ndarray,
+    statistic: Callable[[np.ndarray], float] = np.mean,
+) -> tuple[float, float]:
+    """95 % bootstrap interval of a statistic, whole groups drawn: rows of a group go together."""
     order: dict[Hashable, list[int]] = {}
     for row, group in enumerate(groups):
         order.setdefault(group, []).append(row)
-    sums = np.array([(values[rows].sum(), len(rows)) for rows in order.values()])
-    return interval(sums, lambda drawn: drawn[:, 0].sum() / drawn[:, 1].sum())
+    members = list(order.values())
+
+    def drawn(chosen: np.ndarray) -> float:
+        return statistic(values[np.concatenate([members[i] for i in chosen])])
+
+    return interval(np.arange(len(members)), drawn)
 
 
-def share(name: str, hits: np.ndarray, wanted: float, below: bool = False) -> Control:
+def share(
+    name: str,
+    hits: np.ndarray,
+    wanted: float,
+    below: bool = False,
+    groups: Sequence[Hashable] = (),
+) -> Control:
     """A share in percent; wanted at least (or, with `below`, at most)."""
-    return measured(name, 100 * hits.astype(float), np.mean, wanted, " %", below)
+    return measured(name, 100 * hits.astype(float), np.mean, wanted, " %", below, groups)
 
 
 def measured(
@@ -53,13 +67,17 @@ def measured(
     wanted: float,
     unit: str,
     below: bool = False,
+    groups: Sequence[Hashable] = (),
 ) -> Control:
-    """A statistic over rows; wanted at least (or, with `below`, at most)."""
+    """A statistic over rows; wanted at least (or, with `below`, at most).
+
+    groups: of each row, where rows of one group (a wording, say) are right or wrong together.
+    """
     value = float(statistic(rows))
+    range_ = interval_over(groups, rows, statistic) if len(groups) else interval(rows, statistic)
     passed = value <= wanted if below else value >= wanted
     sign = "≤" if below else "≥"
-    return Control(name, value, *interval(rows, statistic), len(rows), f"{sign} {wanted:g}{unit}",
-                   bool(passed))  # fmt: skip
+    return Control(name, value, *range_, len(rows), f"{sign} {wanted:g}{unit}", bool(passed))
 
 
 def table(controls: list[Control]) -> str:

@@ -24,6 +24,7 @@ The encoder is frozen and its features are kept on disk. Run the same command ag
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -68,7 +69,7 @@ class FeatureBank:
     ) -> None:
         self.rows = len(signals)
         blank = blank_signals(BLANKS, seed)
-        path = cache / f"features_{_digest(encoder)}.pt"
+        path = cache / f"features_{_digest(encoder, signals, blank)}.pt"
         if not path.exists():
             encoder.eval()
             parts: list[EcgFeatures] = []
@@ -81,7 +82,8 @@ class FeatureBank:
                     if start % 5120 == 0:
                         print(f"encoding {start}/{self.rows}", flush=True)
             whole = EcgFeatures(*(torch.cat(v) for v in zip(*parts, strict=True)))
-            torch.save(tuple(whole), path)
+            torch.save(tuple(whole), path.with_suffix(".part"))
+            path.with_suffix(".part").rename(path)
         self.features = EcgFeatures(*torch.load(path, weights_only=True, mmap=True))
 
     def of(self, rows: list[int], device) -> EcgFeatures:
@@ -89,8 +91,14 @@ class FeatureBank:
         return EcgFeatures(*(v[rows].float().to(device) for v in self.features))
 
 
-def _digest(encoder: EncoderEnsemble) -> str:
-    return f"{abs(sum(float(p.double().abs().sum()) for p in encoder.parameters())):.6f}"
+def _digest(encoder: EncoderEnsemble, *signals: np.ndarray) -> str:
+    """Of the weights and of one ECG in a hundred."""
+    whole = hashlib.sha256()
+    for value in encoder.state_dict().values():
+        whole.update(value.numpy().tobytes())
+    for part in signals:
+        whole.update(f"{part.shape}".encode() + np.ascontiguousarray(part[::100]).tobytes())
+    return whole.hexdigest()[:16]
 
 
 def blank_signals(count: int, seed: int) -> np.ndarray:
@@ -303,13 +311,13 @@ def main() -> None:
     steps = {s: getattr(config, f"{s}_steps") for s in STAGES}
     progress = {"stage": 0, "step": 0}
     state_file = out / "state.pt"
-    if config.start and not state_file.exists():
-        state = torch.load(config.start, map_location="cpu", weights_only=True)
+    if config.start_from and not state_file.exists():
+        state = torch.load(config.start_from, map_location="cpu", weights_only=True)
         bare = accelerator.unwrap_model(objective)
         fits = {n: p.shape for n, p in bare.named_parameters()}
         kept = {n: v for n, v in state["weights"].items() if fits.get(n) == v.shape}
         bare.load_state_dict(kept, strict=False)
-        say(f"started from {len(kept)} tensors of {config.start}")
+        say(f"started from {len(kept)} tensors of {config.start_from}")
     if state_file.exists():
         state = torch.load(state_file, map_location="cpu", weights_only=True)
         accelerator.unwrap_model(objective).load_state_dict(state["weights"], strict=False)
@@ -326,8 +334,12 @@ def main() -> None:
         state = {"weights": weights, "optimizer": optimizer.state_dict(), "progress": progress}
         torch.save(state, state_file.with_suffix(".part"))
         state_file.with_suffix(".part").rename(state_file)
-        training = resolved(config) | {"reached": f"{STAGES[progress['stage']]} {progress['step']}"}
-        notes = json.loads((Path(config.encoder) / "encoder.json").read_text())["training"]
+        training = resolved(config) | {
+            "reached": f"{STAGES[progress['stage']]} {progress['step']}",
+            "processes": accelerator.num_processes,
+        }
+        folders = map(Path, config.encoder.split(","))
+        notes = [json.loads((f / "encoder.json").read_text())["training"] for f in folders]
         bare.model.config = replace(shape, training={"encoder": notes, "questions": training})
         bare.model.save(out / "checkpoint")
 
@@ -416,9 +428,7 @@ def fresh_model(
     shape = ModelConfig(
         encoder=encoder.config,
         projector=ProjectorConfig(
-            kinds=2 + len(questions.vocabulary()),
-            severities=len(severities),
-            joining_layers=2,
+            kinds=2 + len(questions.vocabulary()), severities=len(severities)
         ),
         severities=severities,
         llm=language.name,
