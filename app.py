@@ -30,7 +30,7 @@ from gradio.themes import Base as Theme
 from gradio.utils import get_upload_folder
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
-from ecgqa.answer import QuestionError, checked, compares
+from ecgqa.answer import QuestionError, checked
 from ecgqa.criteria import checks
 from ecgqa.examples import EXAMPLES
 from ecgqa.export import Said, measurements_csv, pdf, png
@@ -52,6 +52,7 @@ from ecgqa.report import (
     sureness,
     tracing_html,
 )
+from ecgqa.wording import compares
 
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
 SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -274,22 +273,6 @@ def hidden(ecg: ECG) -> str:
     if partly:
         words.append(f"recorded in part: {', '.join(partly)}")
     return f"Leads {'; '.join(words)}. Findings that need them cannot be seen." if words else ""
-
-
-# Words that only make sense of two recordings. "First" and "second" count before ECG or tracing
-# only: a first degree block is about one.
-COMPARING = re.compile(
-    r"\b(compar\w+|both|previous\w*|earlier|prior|recent\w*|latest|newer|older|newly|new|still|"
-    r"resolved?|gone|disappear\w*|appeared|persist\w*|remain\w*|chang\w+|since|no longer|anymore|"
-    r"last time|this time|follow-up|(?:first|second|1st|2nd|other|old|baseline) (?:ecg|tracing|one|"
-    r"recording)|ecg (?:1|2|one|two))\b",
-    re.IGNORECASE,
-)
-
-
-def compares(question: str) -> bool:
-    """Whether a question, by its wording, is about two recordings."""
-    return COMPARING.search(question) is not None
 
 
 def checked(question: str) -> str:

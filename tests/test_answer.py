@@ -14,7 +14,7 @@ from tiny import tiny_llm, tiny_model
 from ecgqa import ECG, EcgAssistant, QuestionError
 from ecgqa import answer as answering
 from ecgqa.__main__ import main
-from ecgqa.answer import INTENDED_USE, checked, compares, hidden, unanswerable
+from ecgqa.answer import INTENDED_USE, checked, hidden, unanswerable
 from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, log_odds, move
 from ecgqa.model import ABSTENTION, ONE_OF_TWO, YES_OR_NO
 from ecgqa.options import NONE, Asked, Decision
@@ -225,27 +225,3 @@ def test_command_line(tmp_path, capsys, assistant, ecg):
 
 def test_intended_use_is_one_plain_sentence_or_three():
     assert "not a medical device" in INTENDED_USE and len(INTENDED_USE) < 250
-
-
-@pytest.mark.parametrize(
-    ("question", "two"),
-    [
-        ("Is first degree AV block present?", False),
-        ("Does this ECG show an old inferior infarct?", False),
-        ("Which rhythm does this ECG show?", False),
-        ("Is atrial fibrillation still present in the second ECG?", True),
-        ("Which findings are new?", True),
-        ("Has LBBB been resolved since the previous tracing?", True),
-    ],
-)
-def test_questions_about_two_are_told_by_their_wording(question, two):
-    assert compares(question) is two
-
-
-def test_every_official_comparison_is_told_from_every_single_question(ecg_data):
-    from training.questions import TEMPLATES, load_wordings
-
-    official = load_wordings("train", ecg_data / "ecgqa/ptbxl")
-    told = {t: [compares(w) for w in official[t][-7:]] for t in TEMPLATES}
-    right = [x == (TEMPLATES[t].ecgs == 2) for t, values in told.items() for x in values]
-    assert sum(right) / len(right) >= 0.98, told
