@@ -30,7 +30,7 @@ from gradio.themes import Base as Theme
 from gradio.utils import get_upload_folder
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
-from ecgqa.answer import QuestionError, checked
+from ecgqa.answer import QuestionError, checked, need_second
 from ecgqa.criteria import checks
 from ecgqa.examples import EXAMPLES
 from ecgqa.export import Said, measurements_csv, pdf, png
@@ -138,6 +138,8 @@ def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
     """The comparison ECG where the question is about two, by the user's choice or its wording."""
     if which == BOTH and other is None:
         raise QuestionError("Please choose a comparison ECG first.")
+    if which == BY_WORDING:
+        need_second(question, other)
     return other if which == BOTH or (which == BY_WORDING and compares(question)) else None
 
 
@@ -519,7 +521,7 @@ def _wire_questions(
             last = {"role": "assistant", "content": progress}
             yield [*said, last], gr.skip(), gr.skip(), [], kept
         answer, assistant = None, loader.assistant()
-        for answer in assistant.stream_answer(text, ecg, other):
+        for answer in assistant.stream_answer(text, ecg, other, alone=other is None):
             growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
             yield [*said, growing], "", text, [], kept
         if answer is not None:
@@ -542,7 +544,7 @@ def _wire_questions(
         assistant = loader.assistant()
         result = assistant.random_ecg_test(
             text, ecg, comparison=other, others=random_patients(gallery, ecg, other),
-            progress=lambda words, share=None: progress(share, desc=words),
+            progress=lambda words, share=None: progress(share, desc=words), alone=other is None,
         )  # fmt: skip
         return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
 

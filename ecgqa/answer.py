@@ -30,6 +30,7 @@ from ecgqa.options import (
 from ecgqa.quality import RHYTHM_S, assess
 from ecgqa.record import ECG, LEADS
 from ecgqa.tensor import model_input
+from ecgqa.wording import comparing_words
 
 INTENDED_USE = (
     "Research demonstration, not a medical device. Do not upload identifiable patient data. "
@@ -96,28 +97,28 @@ class EcgAssistant:
         """
         return cls(EcgModel.load(checkpoint or CHECKPOINT, llm, progress))
 
-    def ask(self, question: str, ecg: ECG, comparison: ECG | None = None) -> Answer:
-        """The complete answer. Raises QuestionError."""
-        *_, last = self.stream_answer(question, ecg, comparison)
+    def ask(
+        self, question: str, ecg: ECG, comparison: ECG | None = None, alone: bool = False
+    ) -> Answer:
+        """The complete answer. Raises QuestionError.
+
+        alone: the question is about `ecg` alone even if it sounds like a comparison, which is
+        otherwise refused without a comparison ECG.
+        """
+        *_, last = self.stream_answer(question, ecg, comparison, alone)
         return last
 
-    def stream(self, question: str, ecg: ECG, comparison: ECG | None = None) -> Iterator[str]:
-        """The answer's text in pieces, as they are decoded. Raises QuestionError."""
-        shown = ""
-        for answer in self.stream_answer(question, ecg, comparison):
-            if answer.text.startswith(shown) and answer.text != shown:
-                yield answer.text[len(shown) :]
-                shown = answer.text
-
     def stream_answer(
-        self, question: str, ecg: ECG, comparison: ECG | None = None
+        self, question: str, ecg: ECG, comparison: ECG | None = None, alone: bool = False
     ) -> Iterator[Answer]:
-        """Answers that grow; the last one is complete. Raises QuestionError.
+        """Answers that grow; the last one is complete. Arguments and errors: see `ask`.
 
         An unreadable recording is declined without asking the model; so is a question that the
         leads or the seconds recorded cannot answer.
         """
         question = checked(question)
+        if not alone:
+            need_second(question, comparison)
         started = time.perf_counter()
         ecgs = (ecg,) if comparison is None else (comparison, ecg)
         names = tuple(one.title for one in ecgs)
@@ -197,13 +198,16 @@ class EcgAssistant:
         comparison: ECG | None = None,
         others: Iterable[tuple[str, ECG]] | None = None,
         progress: Progress | None = None,
+        alone: bool = False,
     ) -> GroundingResult:
         """The same question on three other patients, noise, a flat line and no ECG.
 
         others: (name, ECG) of the other patients; by default three from the bundled gallery, chosen
-        by a seed from this ECG. Raises QuestionError.
+        by a seed from this ECG. alone, errors: see `ask`.
         """
         question = checked(question)
+        if not alone:
+            need_second(question, comparison)
         if others is None:
             others = Gallery().random_other(ecg.sha256, 3, seed=7)
         with self._turn:
@@ -273,6 +277,16 @@ def hidden(ecg: ECG) -> str:
     if partly:
         words.append(f"recorded in part: {', '.join(partly)}")
     return f"Leads {'; '.join(words)}. Findings that need them cannot be seen." if words else ""
+
+
+def need_second(question: str, comparison: ECG | None) -> None:
+    """Raise QuestionError if a question compares two ECGs, by its wording, and there is only one."""
+    if comparison is None and (words := comparing_words(question)):
+        raise QuestionError(
+            f"“{words}” asks about two ECGs, and there is only one. Please choose the earlier one "
+            "as comparison ECG, or ask about this ECG alone: without these words, or with the "
+            "choice “this ECG”."
+        )
 
 
 def checked(question: str) -> str:

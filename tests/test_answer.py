@@ -32,18 +32,27 @@ def ecg() -> ECG:
     return simulate("normal", seconds=5, rate_hz=250).ecg
 
 
-def test_stream_pieces_make_the_text(assistant, ecg):
+def test_the_answer_grows_and_says_where_it_comes_from(assistant, ecg):
     states = list(assistant.stream_answer("Is it there?", ecg))
     last = states[-1]
     assert last.ecg_names == (ecg.name,) and last.decoding == "greedy" and last.seconds > 0
     assert 0 <= last.confidence <= 1 and last.answers
-    assert "".join(assistant.stream("Is it there?", ecg)) in {s.text for s in states}
+    assert all(s.text for s in states)
 
 
 def test_two_ecgs_are_named_in_the_order_the_model_sees_them(assistant, ecg):
     other = simulate("atrial fibrillation", seconds=5, rate_hz=250).ecg
     answer = assistant.ask("What is new?", ecg, comparison=other)
     assert answer.ecg_names == (other.name, ecg.name)
+
+
+@pytest.mark.parametrize("question", ["Which findings are new in the second ECG?", "Any change?"])
+def test_a_comparison_of_one_ecg_is_refused_unless_it_is_meant(assistant, ecg, question):
+    for asking in (assistant.ask, assistant.random_ecg_test):
+        with pytest.raises(QuestionError, match="two ECGs, and there is only one"):
+            asking(question, ecg)
+    assert assistant.ask(question, ecg, alone=True).ecg_names == (ecg.name,)
+    assert len(assistant.ask(question, ecg, comparison=ecg).ecg_names) == 2
 
 
 def test_flat_recording_is_declined_without_the_model(assistant, ecg, monkeypatch):
@@ -219,6 +228,8 @@ def test_command_line(tmp_path, capsys, assistant, ecg):
     assert answer["text"] and answer["ecg_names"] == ["a"] and answer["measurements"]["rate_bpm"]
     both = ["ask", str(tmp_path / "a.csv"), "--compare", str(tmp_path / "a.csv"), *common]
     assert main(both) == 0 and "confidence" in capsys.readouterr().out
+    assert main(["ask", str(tmp_path / "a.csv"), *common, "--question", "What is new?"]) == 2
+    assert "there is only one" in capsys.readouterr().err
     assert main(["ask", str(tmp_path / "none.hea"), *common]) == 2
     assert "Traceback" not in capsys.readouterr().err
 

@@ -109,7 +109,7 @@ class FakeAssistant:
             raise RuntimeError("secret inner detail")
         return self._answer(f"asked: {question}", ecg, comparison)
 
-    def stream_answer(self, question, ecg, comparison=None):
+    def stream_answer(self, question, ecg, comparison=None, alone=False):
         self.ask(question, ecg, comparison)
         text = ""
         for word in ("yes,", "this", "is", "an", "answer", EVIL_NAME):
@@ -126,7 +126,9 @@ class FakeAssistant:
         leads = ((which, "II", 0.7), (which, "V1", 0.3))
         return Evidence(marks, leads, (("sinus tachycardia", True),))
 
-    def random_ecg_test(self, question, ecg, comparison=None, others=(), progress=None):
+    def random_ecg_test(
+        self, question, ecg, comparison=None, others=(), progress=None, alone=False
+    ):
         self._check(question)
         names = [("This ECG", 0.0), *((f"Random patient: {name}", -1.84) for name, _ in others)]
         names += [("Noise", -2.9), ("Flat line", -3.1), ("No ECG", -2.2)]
@@ -380,6 +382,20 @@ def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknow
     assert "<b>Changed, by the algorithm:</b> QRS axis +20 °. ▲ ▼" in table, "a rate of +7 repeats"
     assert "nothing." in report.measurement_html(first, first)
     assert "Changed" not in report.measurement_html(first, None)
+
+
+def test_a_comparison_needs_a_second_ecg_unless_the_user_wants_one_only():
+    one, other = FakeGallery().open("steady 75"), FakeGallery().open("fast 100")
+    new, rhythm = "Which findings are new in the second ECG?", "Which rhythm is it?"
+    for which in (app.BY_WORDING, app.BOTH):
+        assert app.second_ecg(new, which, other) is other
+        with pytest.raises(QuestionError, match="comparison ECG"):
+            app.second_ecg(new, which, None)
+    assert (
+        app.second_ecg(new, app.THIS_ONLY, None)
+        is None
+        is app.second_ecg(rhythm, app.BY_WORDING, one)
+    )
 
 
 def test_known_errors_keep_their_words_and_markup_in_them_is_escaped():
