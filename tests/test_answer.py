@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_llm, tiny_model
 
-from ecgqa import ECG, EcgAssistant, QuestionError
+from ecgqa import ECG, EcgAssistant, QuestionError, grounding, reply
 from ecgqa import answer as answering
 from ecgqa.__main__ import main
 from ecgqa.answer import INTENDED_USE, checked, hidden, unanswerable
+from ecgqa.gallery import Gallery
 from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, log_odds, move
 from ecgqa.model import ABSTENTION, ONE_OF_TWO, YES_OR_NO
 from ecgqa.options import NONE, Asked, Decision
@@ -116,7 +117,8 @@ def test_missing_leads_are_remarked_on_and_never_part_of_an_answer(assistant, ec
     assert assistant.ask("Is it there?", ecg).remarks == ()
     monkeypatch.setattr(answering, "understand", lambda *_: [Asked("rhythm")])
     for found, left in ((("lead I", "lead V2"), ("lead I",)), (("lead V2",), (NONE,))):
-        monkeypatch.setattr(answering, "decide", lambda *_, found=found: Decision(found, 0.9))
+        monkeypatch.setattr(reply, "check", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
+        monkeypatch.setattr(reply, "decide", lambda *_, found=found: Decision(found, 0.9))
         answer = assistant.ask("In which leads?", with_only(ecg, *LEADS[:6]))
         assert answer.answers == left
         assert answer.remarks == (
@@ -156,8 +158,64 @@ def test_random_ecg_test_has_every_row(assistant, ecg):
     assert result.verdict in (DEPENDS, DOES_NOT) and len(seen) == 7
     again = assistant.random_ecg_test("Is it there?", ecg)
     assert again == result, "seeded: the same button gives the same table"
-    pair = assistant.random_ecg_test("What is new?", ecg, simulate("normal", seed=5).ecg)
+    gallery = Gallery()
+    drawn = [name for name, _ in gallery.random_other(ecg.sha256, 3, seed=7)]
+    pair = assistant.random_ecg_test("What is new?", ecg, gallery.open(drawn[0]))
     assert len(pair.rows) == 7
+    assert not any(drawn[0] in row.ecg for row in pair.rows[1:]), "the comparison is no stranger"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (ECG(np.zeros((12, 1000)), 100, "flat"), None, "cannot be read"),
+        (simulate("normal").ecg, ECG(np.zeros((12, 1000)), 100, "flat"), "flat: "),
+        (with_only(simulate("normal").ecg, "I", "II"), None, "Only I, II recorded"),
+    ],
+)
+def test_what_is_declined_is_neither_tested_nor_scored(
+    assistant, monkeypatch, first, second, words
+):
+    monkeypatch.setattr(answering, "understand", lambda *_: [LVH])
+    monkeypatch.setattr(assistant.model, "encode", None)
+    assert assistant.ask("Is it there?", first, second).declined
+    with pytest.raises(QuestionError, match=words):
+        assistant.random_ecg_test("Is it there?", first, second)
+    with pytest.raises(QuestionError, match=words):
+        assistant.score("Is it there?", ["yes", "no"], first, second)
+
+
+@pytest.mark.parametrize("yes", [0.1, 0.9])
+def test_the_answer_that_is_tested_is_the_one_that_is_shown(assistant, ecg, monkeypatch, yes):
+    """Calibration turns the scales of one of the two; a stretch goes by its title."""
+    monkeypatch.setattr(answering, "understand", lambda *_: [AF])
+    monkeypatch.setattr(grounding, "understand", lambda *_: [AF])
+    monkeypatch.setattr(assistant.model, "stream", lambda *_: iter([("no", -0.1)]))
+    monkeypatch.setattr(assistant.model, "yes_probability", lambda *_: np.array([yes]))
+    part = simulate("normal", seconds=30, rate_hz=250).ecg.stretch(12)
+    row = assistant.random_ecg_test("Is it there?", part).rows[0]
+    assert row.answer == assistant.ask("Is it there?", part).text == ("yes" if yes > 0.5 else "no")
+    assert row.ecg == part.title != part.name
+    pair = assistant.random_ecg_test("Is it there?", part, ecg).rows[0]
+    assert pair.ecg == f"{ecg.title}, then {part.title}"
+
+
+def test_a_missing_lead_is_no_part_of_the_list_that_is_tested(assistant, ecg, monkeypatch):
+    for module in (answering, grounding):
+        monkeypatch.setattr(module, "understand", lambda *_: [Asked("rhythm", finding="noise")])
+    monkeypatch.setattr(reply, "check", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
+    monkeypatch.setattr(reply, "decide", lambda *_: Decision(("lead I", "lead V2"), 0.9))
+    asked = []
+    margin = assistant.model.yes_margin
+    monkeypatch.setattr(
+        assistant.model,
+        "yes_margin",
+        lambda texts, *ecgs: asked.extend(texts) or margin(texts, *ecgs),
+    )
+    limbs = with_only(ecg, *LEADS[:6])
+    row = assistant.random_ecg_test("In which leads?", limbs).rows[0]
+    assert row.answer == assistant.ask("In which leads?", limbs).text == "lead I"
+    assert set(asked) == {"Is noise present in lead I of this ECG?"}
 
 
 @pytest.mark.parametrize(
