@@ -1,8 +1,8 @@
-"""Whether a question, by its words alone, is about two recordings.
+"""What a question's words alone tell: is it about two recordings, does it ask for an absence.
 
-Only words that make no sense of one recording count: "a recent infarct" and "ST changes" are seen
-in one ECG, "the recent ECG" and "has it changed?" take two. Of ECG-QA's wordings and the training's
-27,000 the rules tell 94 % of those about two ECGs and 99.8 % of those about one.
+Of two recordings are only words that make no sense of one: "a recent infarct" and "ST changes" are
+seen in one ECG, "the recent ECG" and "has it changed?" take two. Of ECG-QA's wordings and the
+training's 27,000 the rules tell 94 % of those about two ECGs and 99.8 % of those about one.
 """
 
 from __future__ import annotations
@@ -94,3 +94,16 @@ def comparing_words(question: str) -> str:
 def compares(question: str) -> bool:
     """Whether a question, by its wording, is about two recordings."""
     return bool(comparing_words(question))
+
+
+_ABSENT = re.compile(
+    r"\b(?:rul(?:e|es|ed|ing) out|exclud\w+|exclusion|absen\w+|free (?:of|from)|clear of|no|not|"
+    r"cannot|\w+n't|none|never|neither|nor|without|lack(?:s|ing)?|missing|miss(?:es)?|den(?:y|ied)|"
+    r"negative|unlikely)\b(?!-)",
+    re.IGNORECASE,
+)
+
+
+def negates(question: str) -> bool:
+    """Whether "yes" may mean, by the wording, that a finding is absent."""
+    return _ABSENT.search(question.replace("’", "'")) is not None

@@ -10,7 +10,7 @@ import pytest
 
 from ecgqa.answer import CHECKPOINT
 from ecgqa.examples import EXAMPLES
-from ecgqa.wording import compares, comparing_words
+from ecgqa.wording import compares, comparing_words, negates
 
 OF_ONE = (
     "Is first degree AV block present?",
@@ -155,3 +155,23 @@ def test_every_official_comparison_is_told_from_every_single_question(ecg_data, 
     for ecgs, least in ((1, 0.99), (2, share)):
         words = [w for t, said in known.items() if TEMPLATES[t].ecgs == ecgs for w in said]
         assert sum(compares(w) == (ecgs == 2) for w in words) / len(words) >= least
+
+
+@pytest.mark.parametrize(
+    ("question", "absent"),
+    [
+        ("Is atrial fibrillation ruled out?", True),
+        ("Can one exclude an infarct?", True),
+        ("Is LBBB absent?", True),
+        ("Is the ECG free of extrasystoles?", True),
+        ("Is there no sign of LVH?", True),
+        ("Is it without a pacemaker?", True),
+        ("Isn't it sinus rhythm?", True),
+        ("Is atrial fibrillation present?", False),
+        ("Are there non-specific ST changes?", False),
+        ("Is the rhythm normal?", False),
+        ("Any noise?", False),
+    ],
+)
+def test_wordings_that_ask_for_an_absence(question, absent):
+    assert negates(question) is absent
