@@ -276,8 +276,9 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
                 )
                 _html(
                     "<p class='hint'>Asks the same question with other patients' ECGs, noise, a "
-                    "flat line and no ECG at all. If the answer stays the same, it did not come "
-                    "from the ECG.</p>"
+                    "flat line and no ECG at all. An answer that comes from the ECG gets more or "
+                    "less likely with another one; its words may stay (most patients have a "
+                    "“no” in common).</p>"
                 )
             with gr.Column(scale=6, min_width=320):
                 proof = _html(elem_id="proof")
@@ -671,10 +672,16 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
             question, ecg, comparison=other, others=random_patients(gallery, ecg, other)
         )
         rows = [
-            {"ecg": row.ecg, "answer": row.answer, "log_prob_change": row.log_prob_change}
+            {
+                "ecg": row.ecg, "answer": row.answer, "log_prob_change": row.log_prob_change,
+                "log_odds_change": row.log_odds_change,
+            }
             for row in result.rows
-        ]
-        return {"rows": rows, "verdict": result.verdict, "depends": result.depends}
+        ]  # fmt: skip
+        return {
+            "rows": rows, "verdict": result.verdict, "depends": result.depends,
+            "least_move": result.least_move,
+        }  # fmt: skip
 
     for name, endpoint, limits in (
         ("read", read, FREE),

@@ -43,11 +43,15 @@ class GroundingRow:
 
 @dataclass(frozen=True)
 class GroundingResult:
-    """Rows of the test, this ECG first, and what they say."""
+    """Rows of the test, this ECG first, and what they say.
+
+    depends: every one of `moves` reaches least_move, a limit set on validation ECGs.
+    """
 
     rows: tuple[GroundingRow, ...]
     verdict: str
     depends: bool
+    least_move: float
 
 
 class Run(NamedTuple):
@@ -133,7 +137,7 @@ def ground(
         for i, run in enumerate(runs)
     )
     depends = move(rows) >= model.config.least_move
-    return GroundingResult(rows, DEPENDS if depends else DOES_NOT, depends)
+    return GroundingResult(rows, DEPENDS if depends else DOES_NOT, depends, model.config.least_move)
 
 
 def log_odds(log_prob: float) -> float:
@@ -142,13 +146,20 @@ def log_odds(log_prob: float) -> float:
     return max(-30.0, log_prob - math.log(-math.expm1(log_prob)))
 
 
-def move(rows: Sequence[GroundingRow]) -> float:
-    """How far the log odds of the first answer move from this ECG to other recordings.
+def moves(rows: Sequence[GroundingRow]) -> dict[str, float]:
+    """How far the log odds of the first answer move from this ECG to others, on average (absolute).
 
-    The mean over the other patients or over the last three rows (nothing that is an ECG), whichever
-    is smaller: an answer that depends on the ECG needs both. Log odds, because a sure answer's log
-    probability has nowhere to go: a right "no" stays "no" for most patients. A model that looks at
-    the question alone moves by exactly 0.
+    Log odds, because a sure answer's log probability has nowhere to go: a right "no" stays "no" for
+    most patients. A model that looks at the question alone moves by exactly 0.
     """
-    groups = [rows[-3:], rows[1:-3]]
-    return min(float(np.mean([abs(r.log_odds_change) for r in g])) for g in groups if g)
+    groups = {"other patients": rows[1:-3], "noise, a flat line and no ECG": rows[-3:]}
+    return {
+        name: float(np.mean([abs(row.log_odds_change) for row in group]))
+        for name, group in groups.items()
+        if group
+    }
+
+
+def move(rows: Sequence[GroundingRow]) -> float:
+    """The smaller of `moves`: an answer that depends on the ECG needs both."""
+    return min(moves(rows).values())

@@ -23,6 +23,7 @@ import app
 from ecgqa import INTENDED_USE, report
 from ecgqa.answer import QuestionError
 from ecgqa.evidence import Evidence, Mark
+from ecgqa.grounding import GroundingResult, GroundingRow
 from ecgqa.record import ECG, LEADS, EcgFileError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -136,8 +137,8 @@ class FakeAssistant:
         for index, (name, change) in enumerate(names):
             if progress is not None:
                 progress(f"Asking with {name}", index / len(names))
-            rows.append(SimpleNamespace(ecg=name, answer="yes", log_prob_change=change))
-        return SimpleNamespace(rows=rows, verdict="It depends on this ECG.", depends=True)
+            rows.append(GroundingRow(name, "yes", change, 2 * change))
+        return GroundingResult(tuple(rows), "It depends on this ECG.", True, 1.06)
 
 
 @contextlib.contextmanager
@@ -221,6 +222,7 @@ def test_random_ecg_test_gives_rows_and_a_verdict(client, pair):
     result = client.predict(sent(pair), "Is it regular?", api_name="/random_ecg_test")
     assert result["rows"][0]["ecg"] == "This ECG"
     assert len(result["rows"]) == 7 and result["depends"] is True and result["verdict"]
+    assert result["rows"][1]["log_odds_change"] == -3.68 and result["least_move"] == 1.06
 
 
 def test_text_without_rate_and_unit_is_read_once_both_are_said(client, tmp_path):
@@ -396,6 +398,17 @@ def test_a_comparison_needs_a_second_ecg_unless_the_user_wants_one_only():
         is None
         is app.second_ecg(rhythm, app.BY_WORDING, one)
     )
+
+
+def test_the_numbers_that_decide_are_shown_beside_the_verdict():
+    """A sure "no" hardly changes its probability, and yet depends on the ECG."""
+    far = [GroundingRow(f"patient {i}", "no", -0.009, -2.3) for i in range(3)]
+    blank = [GroundingRow(name, "no", -0.01, 2.4) for name in ("Noise", "Flat line", "No ECG")]
+    rows = (GroundingRow("this", "no", 0.0), *far, *blank)
+    shown = report.dependence_html(GroundingResult(rows, "It depends.", True, 1.06))
+    assert "<td>patient 0</td><td>no</td><td>−0.01</td><td>−2.30</td>" in shown
+    assert "2.30 for other patients and 2.40 for noise, a flat line and no ECG, on average" in shown
+    assert "at least 1.06" in shown
 
 
 def test_known_errors_keep_their_words_and_markup_in_them_is_escaped():
