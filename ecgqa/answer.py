@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -292,9 +293,9 @@ def need_second(question: str, comparison: ECG | None) -> None:
     """Raise QuestionError where the wording of a question compares two ECGs and there is one."""
     if comparison is None and (words := comparing_words(question)):
         raise QuestionError(
-            f"“{words}” asks about two ECGs, and there is only one. Please choose the earlier one "
-            "as comparison ECG, or ask about this ECG alone: without these words, or with the "
-            "choice “this ECG”."
+            f"“{textwrap.shorten(words, 60, placeholder=' …')}” asks about two ECGs, and there is "
+            "only one. Please choose the earlier one as comparison ECG, or ask about this ECG "
+            "alone: without these words, or with the choice “this ECG”."
         )
 
 

@@ -33,8 +33,7 @@ _WHOLE = (
 _CHANGE_SEEN = re.compile(
     r"\b(?:st|t|p|q|wave|ischa?emic|repolari[sz]ation)[-/ ](?:t |segment |wave )?changes?\b", re.I
 )
-_COMPARING = (
-    # Another recording than this one, or both.
+_RECORDINGS = (  # another one than this, or both
     rf"(?:{_EARLIER}|{_LATER}) (?:ecg |heart |rhythm |12-lead )?{_ECG}",
     rf"(?:first|second|1st|2nd|former|latter)(?:{_END}|(?= (?:and|but|or|nor|not|only|alone|than|"
     r"too|as|compared|versus|vs|while|though|although|is|was|has|had|does|did|shows?|to|from)\b))"
@@ -49,13 +48,14 @@ _COMPARING = (
     rf"(?:in|on|of|for|by|from|to|neither of) both{_END}|(?:are|do) both (?:free|normal|abnormal)",
     r"both (?:times?|time points|of them|now|then|before|at)",
     rf"{_EARLIER} and (?:the |then )?(?:{_LATER}|{_NOW}|current|present)(?! (?:beat|complex|half))",
-    # What became of a finding.
+)
+_COURSE = (  # what became of a finding, when, and how two recordings differ
     r"(?:un)?changed",
     rf"(?:do|does|did) (?:(?!shows?|have|suggest|see|there)[^ ?]+ )+change(?!s){_WHOLE}",
     rf"changes? (?:since|between|from|compared|over time){_WHOLE}",
     r"(?:(?:what|which|any|there|the|a|no) |^)changes?(?: are there)?(?=\W*$)",
     r"(?:any|is there a|no) change in(?! (?:the |lead )*(?:form|shape|leads?|av[rlf]|v[1-6]))",
-    r"(?<!old or )new(?:ly)?",
+    r"(?<!old or )new(?:ly)?(?! (?:patient|stroke|drug|medication|symptom|referral))",
     r"still|no longer|any ?more|any longer|as before|back to normal|continues? to",
     r"resolv(?:e|es|ed|ing)|resolution|gone(?! up| down)|went away|go(?:es)? away|"
     r"disappear\w*|vanish\w*",
@@ -64,17 +64,18 @@ _COMPARING = (
     r"risen|fallen|developed?|evolved?|improved?|worsened?|progressed|regressed|normali[sz]ed?|"
     r"recover(?:ed)?|becom(?:e|ing)|became|turned|return(?:ed)?|cleared|come back|emerged?|lost|"
     r"lose|acquired?|stop(?:ped)?|started|kept|continued)",
-    # Time.
     r"since|meanwhile|in the meantime|(?:in|over|across) the interval|over time|than before",
     r"(?:last|this|second|first) time|at (?:baseline|follow-?up)|baseline and follow-?up",
     r"then and (?:not )?now|then and \w+ now|past and present",
     rf"(?:(?:was|were)(?:n't)?|use to|{_BEFORE})\b.*\b{_NOW}|{_NOW}\b.*\b{_BEFORE}",
-    # Beside each other.
     rf"compar(?:e|es|ed|ing|ison){_WHOLE}",
     rf"differ(?:s|ed|ences?)?{_WHOLE}",
     rf"different(?:ly)?(?:{_END}|(?= (?:from|than|to|in|now|between|compared)\b)){_WHOLE}",
 )
-_OF_TWO = re.compile(rf"\b(?:{'|'.join(_COMPARING)})(?!\w)", re.IGNORECASE)
+_OTHER_ECG, _CHANGED = (
+    re.compile(rf"\b(?:{'|'.join(parts)})(?!\w)", re.IGNORECASE) for parts in (_RECORDINGS, _COURSE)
+)
+_PART = re.compile(r"(?<=[.!?:;])\s+")
 # "A new infarct in this ECG" is a fresh one; "new in this ECG" was not there before.
 _THIS_ECG = re.compile(r"\bthis (?:ecg|ekg|tracing|recording|trace)\b", re.IGNORECASE)
 _FRESH = re.compile(
@@ -87,7 +88,10 @@ def comparing_words(question: str) -> str:
     words = _CHANGE_SEEN.sub(" ", question)
     if _THIS_ECG.search(words):
         words = _FRESH.sub(" ", words)
-    found = _OF_TWO.search(words)
+    # "Chest pain since noon: is there an infarct?" tells a course, and asks for none.
+    parts = _PART.split(words.strip())
+    asked = " ".join([part for part in parts if part.endswith("?")] or parts[-1:])
+    found = _OTHER_ECG.search(words) or _CHANGED.search(asked)
     return found[0] if found else ""
 
 

@@ -60,6 +60,10 @@ OF_ONE = (
     "Is the heart rate increased?",
     "Report all findings, also those that remain doubtful.",
     "Is the PR interval constant in all leads?",
+    "Chest pain since this morning: is there ST elevation?",
+    "She is still short of breath and has developed oedema. Any sign of LVH?",
+    "81-year-old with a new stroke: fibrillating baseline?",
+    "MI on this tracing, old or new?",
 )
 OF_TWO = (
     "Is atrial fibrillation still present in the second ECG?",
@@ -111,6 +115,9 @@ OF_TWO = (
     "Has the PR interval become abnormal?",
     "Has the patient developed left ventricular hypertrophy?",
     "Is QTc longer than before?",
+    "Second ECG versus first: which intervals recovered?",
+    "Palpitations. Is it still atrial fibrillation? Please be brief.",
+    "has the axis changed",
     "Does the QT remain normal?",
 )
 
