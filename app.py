@@ -30,7 +30,7 @@ from gradio.themes import Base as Theme
 from gradio.utils import get_upload_folder
 
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
-from ecgqa.answer import QuestionError, checked, compares
+from ecgqa.answer import QuestionError, checked, need_second
 from ecgqa.criteria import checks
 from ecgqa.examples import EXAMPLES
 from ecgqa.export import Said, measurements_csv, pdf, png
@@ -52,6 +52,7 @@ from ecgqa.report import (
     sureness,
     tracing_html,
 )
+from ecgqa.wording import compares
 
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
 SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
@@ -137,6 +138,8 @@ def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
     """The comparison ECG where the question is about two, by the user's choice or its wording."""
     if which == BOTH and other is None:
         raise QuestionError("Please choose a comparison ECG first.")
+    if which == BY_WORDING:
+        need_second(question, other)
     return other if which == BOTH or (which == BY_WORDING and compares(question)) else None
 
 
@@ -273,8 +276,9 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
                 )
                 _html(
                     "<p class='hint'>Asks the same question with other patients' ECGs, noise, a "
-                    "flat line and no ECG at all. If the answer stays the same, it did not come "
-                    "from the ECG.</p>"
+                    "flat line and no ECG at all. An answer that comes from the ECG gets more or "
+                    "less likely with another one; its words may stay (most patients have a "
+                    "“no” in common).</p>"
                 )
             with gr.Column(scale=6, min_width=320):
                 proof = _html(elem_id="proof")
@@ -518,7 +522,7 @@ def _wire_questions(
             last = {"role": "assistant", "content": progress}
             yield [*said, last], gr.skip(), gr.skip(), [], kept
         answer, assistant = None, loader.assistant()
-        for answer in assistant.stream_answer(text, ecg, other):
+        for answer in assistant.stream_answer(text, ecg, other, alone=other is None):
             growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
             yield [*said, growing], "", text, [], kept
         if answer is not None:
@@ -541,7 +545,7 @@ def _wire_questions(
         assistant = loader.assistant()
         result = assistant.random_ecg_test(
             text, ecg, comparison=other, others=random_patients(gallery, ecg, other),
-            progress=lambda words, share=None: progress(share, desc=words),
+            progress=lambda words, share=None: progress(share, desc=words), alone=other is None,
         )  # fmt: skip
         return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
 
@@ -668,10 +672,16 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
             question, ecg, comparison=other, others=random_patients(gallery, ecg, other)
         )
         rows = [
-            {"ecg": row.ecg, "answer": row.answer, "log_prob_change": row.log_prob_change}
+            {
+                "ecg": row.ecg, "answer": row.answer, "log_prob_change": row.log_prob_change,
+                "log_odds_change": row.log_odds_change,
+            }
             for row in result.rows
-        ]
-        return {"rows": rows, "verdict": result.verdict, "depends": result.depends}
+        ]  # fmt: skip
+        return {
+            "rows": rows, "verdict": result.verdict, "depends": result.depends,
+            "least_move": result.least_move,
+        }  # fmt: skip
 
     for name, endpoint, limits in (
         ("read", read, FREE),

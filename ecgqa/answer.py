@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-import re
+import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,19 +17,12 @@ from ecgqa.gallery import Gallery
 from ecgqa.grounding import GroundingResult, ground
 from ecgqa.language import Progress
 from ecgqa.model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_NO, YES_OR_NO, EcgModel
-from ecgqa.options import (
-    NONE,
-    Asked,
-    abstains,
-    check,
-    decide,
-    is_list,
-    option_questions,
-    understand,
-)
+from ecgqa.options import Asked, is_list, option_questions, understand
 from ecgqa.quality import RHYTHM_S, assess
 from ecgqa.record import ECG, LEADS
+from ecgqa.reply import Reply, replies
 from ecgqa.tensor import model_input
+from ecgqa.wording import comparing_words
 
 INTENDED_USE = (
     "Research demonstration, not a medical device. Do not upload identifiable patient data. "
@@ -38,7 +30,6 @@ INTENDED_USE = (
 )
 CHECKPOINT = Path(__file__).resolve().parent.parent / "assets" / "checkpoint"
 LONGEST_QUESTION = 2000  # characters
-LEAST_CONFIDENCE = 0.4  # below it the answer is that one cannot tell; lists only show it
 LISTED = "option by option"  # the decoding of lists
 # What is still seen where leads or seconds are missing: `training/missing_leads.py`. With the limb
 # leads or V1-V6 alone no more of what the encoder says is false, and no more infarcts are called
@@ -57,8 +48,8 @@ class Answer:
 
     text: the answer as a sentence part. answers: the same as a list of single findings.
     confidence: 0..1, for yes/no the calibrated probability of the answer given. declined: the
-    recording or the confidence does not allow an answer. seconds: time taken so far. remarks: why
-    the recording does not allow an answer, or what it hides (missing leads).
+    recording does not allow an answer, or the model says so. seconds: time taken so far. remarks:
+    why the recording does not allow an answer, or what it hides (missing leads).
     """
 
     text: str
@@ -97,86 +88,76 @@ class EcgAssistant:
         """
         return cls(EcgModel.load(checkpoint or CHECKPOINT, llm, progress))
 
-    def ask(self, question: str, ecg: ECG, comparison: ECG | None = None) -> Answer:
-        """The complete answer. Raises QuestionError."""
-        *_, last = self.stream_answer(question, ecg, comparison)
+    def ask(
+        self, question: str, ecg: ECG, comparison: ECG | None = None, alone: bool = False
+    ) -> Answer:
+        """The complete answer. Raises QuestionError.
+
+        alone: the question is about `ecg` alone even if it sounds like a comparison, which is
+        otherwise refused without a comparison ECG.
+        """
+        *_, last = self.stream_answer(question, ecg, comparison, alone)
         return last
 
-    def stream(self, question: str, ecg: ECG, comparison: ECG | None = None) -> Iterator[str]:
-        """The answer's text in pieces, as they are decoded. Raises QuestionError."""
-        shown = ""
-        for answer in self.stream_answer(question, ecg, comparison):
-            if answer.text.startswith(shown) and answer.text != shown:
-                yield answer.text[len(shown) :]
-                shown = answer.text
-
     def stream_answer(
-        self, question: str, ecg: ECG, comparison: ECG | None = None
+        self, question: str, ecg: ECG, comparison: ECG | None = None, alone: bool = False
     ) -> Iterator[Answer]:
-        """Answers that grow; the last one is complete. Raises QuestionError.
+        """Answers that grow; the last one is complete. Arguments and errors: see `ask`.
 
         An unreadable recording is declined without asking the model; so is a question that the
         leads or the seconds recorded cannot answer.
         """
-        question = checked(question)
+        question = asked_of(question, comparison, alone)
         started = time.perf_counter()
         ecgs = (ecg,) if comparison is None else (comparison, ecg)
         names = tuple(one.title for one in ecgs)
         blank = Answer("", (), 0.0, self._name(), "greedy", 0.0, names)
-        if why := of_each(ecgs, unreadable):
-            yield self._declined(replace(blank, remarks=why), started)
-            return
         with self._turn:
-            (asked,) = understand(self.model, [question], comparison is not None)
-            if why := of_each(ecgs, lambda one: unanswerable(self.model, asked, one)):
-                yield self._declined(replace(blank, remarks=why), started)
+            asked, why_not = self._understood(question, ecgs)
+            if why_not:
+                yield self._declined(replace(blank, remarks=why_not), started)
                 return
             blank = replace(blank, remarks=of_each(ecgs, hidden))
-            first, second = self._features(ecg, comparison)
-            if not is_list(self.model, asked):
-                text, confidence = "", 0.0
-                for text, log_prob in self.model.stream(question, first, second):
-                    confidence = math.exp(log_prob)
-                    yield replace(blank, text=text, seconds=time.perf_counter() - started)
-                if text in YES_NO:
-                    # The calibrated probability, and where it turns the scales, its answer.
-                    yes = float(self.model.yes_probability([question], first, second)[0])
-                    text, confidence = ("yes", yes) if yes >= 0.5 else ("no", 1 - yes)
-            elif abstains(self.model, question, first, second):
-                text, confidence = ABSTENTION, 0.0
-            else:
-                options, confidence = decide(
-                    self.model, asked.kind, check(self.model, asked, first, second)
-                )
-                missing = {f"lead {lead}" for one in ecgs for lead in one.missing_leads}
-                seen = [option for option in options if option not in missing]
-                text = SEPARATOR.join(seen or [NONE])
+            if is_list(self.model, asked):
                 blank = replace(blank, decoding=LISTED)
-        unsure = confidence < LEAST_CONFIDENCE and blank.decoding != LISTED
-        if text == ABSTENTION or unsure:
+            first, second = self._features(ecg, comparison)
+            missing = {lead for one in ecgs for lead in one.missing_leads}
+            reply = Reply("", 0.0)
+            for reply in replies(self.model, question, asked, first, second, missing):
+                yield replace(blank, text=reply.text, seconds=time.perf_counter() - started)
+        if reply.text == ABSTENTION:
             yield self._declined(blank, started)
             return
         found = tuple(
-            dict.fromkeys(part.strip() for part in text.split(SEPARATOR.strip()) if part.strip())
+            dict.fromkeys(
+                part.strip() for part in reply.text.split(SEPARATOR.strip()) if part.strip()
+            )
         )
         yield replace(
             blank,
             text=SEPARATOR.join(found),
             answers=found,
-            confidence=confidence,
+            confidence=reply.confidence,
             seconds=time.perf_counter() - started,
         )
 
     def score(
-        self, question: str, options: Sequence[str], ecg: ECG, comparison: ECG | None = None
+        self,
+        question: str,
+        options: Sequence[str],
+        ecg: ECG,
+        comparison: ECG | None = None,
+        alone: bool = False,
     ) -> dict[str, float]:
         """{option: probability that it is (part of) the right answer}; options are independent.
 
         "yes" and "no" are weighed against each other; any other option is put to the model as a
-        yes/no question of its own, so the probabilities need not sum to one. Raises QuestionError.
+        yes/no question of its own, so the probabilities need not sum to one. alone: see `ask`.
+        Raises QuestionError, also where `ask` declines to answer from these recordings.
         """
-        question = checked(question)
+        question = asked_of(question, comparison, alone)
         with self._turn:
+            self._answerable(question, ecg, comparison)
             first, second = self._features(ecg, comparison)
             return score_options(self.model, question, options, first, second)
 
@@ -198,17 +179,34 @@ class EcgAssistant:
         comparison: ECG | None = None,
         others: Iterable[tuple[str, ECG]] | None = None,
         progress: Progress | None = None,
+        alone: bool = False,
     ) -> GroundingResult:
         """The same question on three other patients, noise, a flat line and no ECG.
 
-        others: (name, ECG) of the other patients; by default three from the bundled gallery, chosen
-        by a seed from this ECG. Raises QuestionError.
+        others: (name, ECG) of the other patients; by default three from the bundled gallery, the
+        same ones every time. alone: see `ask`. Raises QuestionError, also where `ask` declines to
+        answer from these recordings: there is no answer to put to the test.
         """
-        question = checked(question)
+        question = asked_of(question, comparison, alone)
         if others is None:
-            others = Gallery().random_other(ecg.sha256, 3, seed=7)
+            own = [one.sha256 for one in (ecg, comparison) if one is not None]
+            others = Gallery().random_other(own, 3, seed=7)
         with self._turn:
+            self._answerable(question, ecg, comparison)
             return ground(self.model, question, ecg, comparison, others, progress)
+
+    def _understood(self, question: str, ecgs: Sequence[ECG]) -> tuple[Asked, tuple[str, ...]]:
+        """What is asked, and why these recordings do not allow an answer (nothing: they do)."""
+        if why_not := of_each(ecgs, unreadable):
+            return Asked(), why_not
+        (asked,) = understand(self.model, [question], len(ecgs) == 2)
+        return asked, of_each(ecgs, lambda one: unanswerable(self.model, asked, one))
+
+    def _answerable(self, question: str, ecg: ECG, comparison: ECG | None) -> None:
+        """Raise QuestionError with the reason why `ask` declines to answer, if it does."""
+        ecgs = (ecg,) if comparison is None else (comparison, ecg)
+        if why_not := self._understood(question, ecgs)[1]:
+            raise QuestionError(f"The model gives no answer to this. {' '.join(why_not)}")
 
     def _features(self, ecg: ECG, comparison: ECG | None):
         with torch.no_grad():
@@ -276,22 +274,6 @@ def hidden(ecg: ECG) -> str:
     return f"Leads {'; '.join(words)}. Findings that need them cannot be seen." if words else ""
 
 
-# Words that only make sense of two recordings. "First" and "second" count before ECG or tracing
-# only: a first degree block is about one.
-COMPARING = re.compile(
-    r"\b(compar\w+|both|previous\w*|earlier|prior|recent\w*|latest|newer|older|newly|new|still|"
-    r"resolved?|gone|disappear\w*|appeared|persist\w*|remain\w*|chang\w+|since|no longer|anymore|"
-    r"last time|this time|follow-up|(?:first|second|1st|2nd|other|old|baseline) (?:ecg|tracing|one|"
-    r"recording)|ecg (?:1|2|one|two))\b",
-    re.IGNORECASE,
-)
-
-
-def compares(question: str) -> bool:
-    """Whether a question, by its wording, is about two recordings."""
-    return COMPARING.search(question) is not None
-
-
 def checked(question: str) -> str:
     """The question on one line. Raises QuestionError when it is empty or too long."""
     if not isinstance(question, str):
@@ -305,6 +287,24 @@ def checked(question: str) -> str:
             f"{LONGEST_QUESTION:,}."
         )
     return words
+
+
+def need_second(question: str, comparison: ECG | None) -> None:
+    """Raise QuestionError where the wording of a question compares two ECGs and there is one."""
+    if comparison is None and (words := comparing_words(question)):
+        raise QuestionError(
+            f"“{textwrap.shorten(words, 60, placeholder=' …')}” asks about two ECGs, and there is "
+            "only one. Please choose the earlier one as comparison ECG, or ask about this ECG "
+            "alone: without these words, or with the choice “this ECG”."
+        )
+
+
+def asked_of(question: str, comparison: ECG | None, alone: bool) -> str:
+    """The question on one line; alone: it may sound like a comparison. Raises QuestionError."""
+    question = checked(question)
+    if not alone:
+        need_second(question, comparison)
+    return question
 
 
 def score_options(model: EcgModel, question: str, options: Sequence[str], first, second=None):

@@ -1,4 +1,4 @@
-"""Do the measured numbers fit what the language model says? Definitions of findings as numbers.
+"""Do the measured numbers speak for what the model says? Definitions of findings as numbers.
 
 The limits are those of the AHA/ACCF/HRS recommendations for the standardization and interpretation
 of the electrocardiogram, 2009: part III, conduction (doi 10.1161/CIRCULATIONAHA.108.191095), part
@@ -23,8 +23,8 @@ class Criterion:
     """A number that a finding must have.
 
     low, high: where it lies when the finding is there. slack: the measurement's own uncertainty;
-    within it nothing is said to contradict. defining: the number alone makes the finding, so that
-    it also speaks against a "no".
+    nearer to a limit the number says nothing. defining: the number alone makes the finding, so that
+    it speaks for it, and also against a "no".
     """
 
     label: str
@@ -34,6 +34,14 @@ class Criterion:
     high: float
     slack: float
     defining: bool = False
+
+    def side(self, value: float) -> int:
+        """1 for a value within the limits by more than the slack, -1 for one outside, else 0."""
+        if self.unit == "°":
+            middle = (self.low + self.high) / 2
+            value = (value - middle + 180) % 360 - 180 + middle
+        within = min(value - self.low, self.high - value)
+        return 0 if abs(within) <= self.slack else 1 if within > 0 else -1
 
     def limits(self) -> str:
         """The criterion in words."""
@@ -138,14 +146,15 @@ def checks(said: Iterable[tuple[str, bool]], m: Measurements) -> list[Check]:
             value = criterion.value(m)
             if value is None or not (there or criterion.defining):
                 continue
-            slack = criterion.slack if there else -criterion.slack
-            inside = criterion.low - slack <= value <= criterion.high + slack
+            side = criterion.side(value)
+            if side == 0:
+                continue
+            speaks = "speaks for" if criterion.defining else "fits"
             digits = 2 if criterion.unit == "mV" else 0
             number = f"{value:.{digits}f}".replace("-", "−")
-            agrees = inside == there
-            what = "fits" if agrees else "does not fit"
-            want = criterion.limits() if there else f"{finding}: {criterion.limits()}"
-            out.append(
-                Check(f"{criterion.label} {number} {criterion.unit} {what} ({want})", agrees)
+            words = (
+                f"{criterion.label} {number} {criterion.unit} "
+                f"{speaks if side > 0 else 'speaks against'} {finding} ({criterion.limits()})"
             )
+            out.append(Check(words, (side > 0) == there))
     return out

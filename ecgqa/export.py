@@ -60,25 +60,24 @@ def png(ecgs: Sequence[ECG], measured: Sequence[Measurements], said: Sequence[Sa
 
 
 def measurements_csv(ecgs: Sequence[ECG], measured: Sequence[Measurements]) -> str:
-    """A row per measurement: name, unit, value of each ECG ("" where not measurable), change."""
+    """A row per measurement: name, unit, value of each ECG ("" where not measurable), change.
+
+    With a decimal more than on the page; the change is that of the printed numbers.
+    """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    names = [_safe(ecg.title) for ecg in ecgs]
+    which = ("this ECG", "comparison")
+    names = [f"{place}: {ecg.title}" for place, ecg in zip(which, ecgs, strict=False)]
     rows.writerow(["measurement", "unit", *names, *(["change"] if len(ecgs) == 2 else [])])
-    for row in MEASURED:
+    for row in (row._replace(decimals=row.decimals + 1) for row in MEASURED):
         values = [row.value(m) for m in measured]
-        cells = ["" if v is None else f"{v:.{row.decimals + 1}f}" for v in values]
+        cells = ["" if v is None else f"{v:.{row.decimals}f}" for v in values]
         if len(values) == 2:
             change = row.change(*values)
             cells.append("" if change is None else f"{change:.{row.decimals}f}")
         rows.writerow([row.label, row.unit, *cells])
     rows.writerow(["SHA-256", "", *(ecg.sha256 for ecg in ecgs)])
     return out.getvalue()
-
-
-def _safe(text: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _save(
@@ -129,11 +128,12 @@ def _sheet(page: Axes, ecg: ECG, left: float, top: float, scale: float) -> None:
         ]
         page.add_collection(LineCollection(lines, colors=colour, linewidths=width * 72 / 25.4))
     traces: list[np.ndarray] = []
+    whole_s = min(SHEET_S, ecg.seconds)  # a short one's columns are narrower, at the same scale
     places = [
-        (lead, row, column * SHEET_S / 4, SHEET_S / 4)
+        (lead, row, column * whole_s / 4, whole_s / 4)
         for column, leads in enumerate(COLUMNS)
         for row, lead in enumerate(leads)
-    ] + [(RHYTHM, 3, 0.0, SHEET_S)]
+    ] + [(RHYTHM, 3, 0.0, whole_s)]
     for lead, row, start_s, seconds in places:
         base = top + (FIRST_MM + row * PITCH_MM) * scale
         x0 = left + (LEFT_MM + start_s * SPEED_MM_S) * scale
@@ -144,9 +144,11 @@ def _sheet(page: Axes, ecg: ECG, left: float, top: float, scale: float) -> None:
         there = np.isfinite(points[:, 1])
         runs = np.split(np.arange(len(points)), np.flatnonzero(np.diff(there)) + 1)
         traces += [points[run] for run in runs if len(run) and there[run[0]]]
-        missing = "" if there.any() else "  not recorded"
-        _text(page, x0 + 1.0 * scale, base - 7.0 * scale, lead + missing, 2.6 * scale**0.5,
-              weight="bold")  # fmt: skip
+        if lead in ecg.missing_leads:
+            lead += "  not recorded"
+        elif not there.any():
+            lead += "  not in these seconds"
+        _text(page, x0 + 1.0 * scale, base - 7.0 * scale, lead, 2.6 * scale**0.5, weight="bold")
     for row in range(4):
         base, x = top + (FIRST_MM + row * PITCH_MM) * scale, left + PULSE_MM * scale
         right, peak = x + PULSE_S * SPEED_MM_S * scale, base - GAIN_MM_MV * scale
@@ -157,7 +159,7 @@ def _sheet(page: Axes, ecg: ECG, left: float, top: float, scale: float) -> None:
     drawn.set_clip_path(inside)
     facts = [
         f"{SPEED_MM_S * scale:g} mm/s", f"{GAIN_MM_MV * scale:g} mm/mV", f"{ecg.rate_hz:g} Hz",
-        "unfiltered", f"{min(SHEET_S, ecg.seconds):.0f} s",
+        "unfiltered", f"{whole_s:.0f} s",
         f"scale {100 * scale:.0f} %",
     ]  # fmt: skip
     name = ecg.title if len(ecg.title) <= 80 else ecg.title[:80] + "…"
@@ -195,9 +197,9 @@ def _answers(page: Axes, said: Sequence[Said], top: float, scale: float) -> None
     lines: list[tuple[str, str, str]] = []
     shown = 0
     for one in reversed(said):
-        block = [("bold", INK, line) for line in textwrap.wrap(one.question, WIDTH_CHARS)[:3]]
-        block += [("normal", INK, line) for line in textwrap.wrap(one.answer, WIDTH_CHARS)[:4]]
-        block += [("normal", QUIET, line) for line in textwrap.wrap(one.facts, WIDTH_CHARS)[:4]]
+        block = [("bold", INK, line) for line in _lines(one.question, 3)]
+        block += [("normal", INK, line) for line in _lines(one.answer, 4)]
+        block += [("normal", QUIET, line) for line in _lines(one.facts, 4)]
         if len(lines) + len(block) > most:
             break
         lines += [*block, ("normal", INK, "")]
@@ -210,3 +212,8 @@ def _answers(page: Axes, said: Sequence[Said], top: float, scale: float) -> None
     for weight, colour, line in lines:
         y += 3.6 if line else 1.8
         _text(page, left, y, line, 2.3, weight=weight, colour=colour)
+
+
+def _lines(text: str, most: int) -> list[str]:
+    """Text in at most so many lines; a longer one ends with "…"."""
+    return textwrap.wrap(text, WIDTH_CHARS, max_lines=most, placeholder=" …")

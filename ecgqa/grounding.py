@@ -1,24 +1,26 @@
 """The same question on other ECGs: does the answer depend on this one?
 
 The test that catches a language model answering from the wording of the question (de-biased
-multimodal ECG analysis, arXiv 2411.14795). Everything is decoded greedily; the log probabilities
-come from teacher-forced passes over the first answer.
+multimodal ECG analysis, arXiv 2411.14795). Every answer is the one that the page would show; the
+log probabilities come from teacher-forced passes over the first one.
 """
 
 from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ecgqa.language import Progress
-from ecgqa.model import ABSTENTION, SEPARATOR, EcgModel
-from ecgqa.options import NONE, abstains, check, decide, is_list, option_questions, understand
+from ecgqa.model import SEPARATOR, EcgModel
+from ecgqa.options import NONE, option_questions, understand
 from ecgqa.record import ECG
+from ecgqa.reply import replies
 from ecgqa.tensor import MODEL_SAMPLES, model_input
 
 DEPENDS = "This answer depends on this ECG."
@@ -41,11 +43,23 @@ class GroundingRow:
 
 @dataclass(frozen=True)
 class GroundingResult:
-    """Rows of the test, this ECG first, and what they say."""
+    """Rows of the test, this ECG first, and what they say.
+
+    depends: every one of `moves` reaches least_move, a limit set on validation ECGs.
+    """
 
     rows: tuple[GroundingRow, ...]
     verdict: str
     depends: bool
+    least_move: float
+
+
+class Run(NamedTuple):
+    """What the model is given: inputs [12, 1000] mV of one ECG or two, and which leads lack."""
+
+    name: str
+    signals: tuple[np.ndarray | None, np.ndarray | None]
+    missing: Collection[str] = ()
 
 
 def noise_signal(like: np.ndarray, seed: int) -> np.ndarray:
@@ -77,56 +91,53 @@ def ground(
     own = model_input(ecg)
     first = own if comparison is None else model_input(comparison)
     seed = zlib.crc32(own.tobytes())
-    runs: list[tuple[str, tuple[np.ndarray, np.ndarray | None] | None]] = []
-
-    strangers = [(name, model_input(other)) for name, other in others]
+    runs: list[Run] = []
+    strangers = [(name, model_input(other), set(other.missing_leads)) for name, other in others]
     if comparison is None:
-        runs.append((ecg.name, (own, None)))
-        runs += [(name, (signal, None)) for name, signal in strangers]
+        runs.append(Run(ecg.title, (own, None), set(ecg.missing_leads)))
+        runs += [Run(name, (signal, None), missing) for name, signal, missing in strangers]
     else:
-        runs.append((f"{comparison.name}, then {ecg.name}", (first, own)))
+        missing = {*comparison.missing_leads, *ecg.missing_leads}
+        runs.append(Run(f"{comparison.title}, then {ecg.title}", (first, own), missing))
         pairs = zip(strangers[-1:] + strangers[:-1], strangers, strict=True)
-        runs += [(f"{a}, then {b}", (one, two)) for (a, one), (b, two) in pairs]
+        runs += [Run(f"{a}, then {b}", (x, y), one | two) for (a, x, one), (b, y, two) in pairs]
     noise, flat = noise_signal(own, seed), flat_signal()
-    runs.append(("Noise", (noise, None if comparison is None else noise)))
-    runs.append(("Flat line", (flat, None if comparison is None else flat)))
-    runs.append(("No ECG at all", None))
+    runs.append(Run("Noise", (noise, None if comparison is None else noise)))
+    runs.append(Run("Flat line", (flat, None if comparison is None else flat)))
+    runs.append(Run("No ECG at all", (None, None)))
 
     (asked,) = understand(model, [question], comparison is not None)
     answers: list[str] = []
     log_probs: list[float] = []  # of the first answer, per token
     odds: list[float] = []
     about = ""  # of a list: the yes/no question about its first option
-    for i, (name, signals) in enumerate(runs):
+    for i, run in enumerate(runs):
         if progress:
-            progress(f"Asking about: {name}", i / len(runs))
+            progress(f"Asking about: {run.name}", i / len(runs))
         first_ecg, second_ecg = (
-            None if s is None else model.encode(torch.from_numpy(s).unsqueeze(0))
-            for s in (signals or (None, None))
+            None if signal is None else model.encode(torch.from_numpy(signal).unsqueeze(0))
+            for signal in run.signals
         )
-        if not is_list(model, asked):
-            *_, (text, _) = model.stream(question, first_ecg, second_ecg)
-            answers.append(text)
+        *_, reply = replies(model, question, asked, first_ecg, second_ecg, run.missing)
+        answers.append(reply.text)
+        if not reply.margins:
             total, count = model.answer_log_probs(question, [answers[0]], first_ecg, second_ecg)
             log_probs.append(float(total[0] / count[0]))
             odds.append(log_odds(float(total[0])))
             continue
-        margins = check(model, asked, first_ecg, second_ecg)
-        found, _ = decide(model, asked.kind, margins)
-        silent = abstains(model, question, first_ecg, second_ecg)
-        answers.append(ABSTENTION if silent else SEPARATOR.join(found))
         if not about:
-            option = max(found if found != (NONE,) else margins, key=margins.__getitem__)
+            said = [part for part in reply.text.split(SEPARATOR) if part in reply.margins]
+            option = max(said or reply.margins, key=reply.margins.__getitem__)
             (about,) = option_questions(model, asked, [option])
         margin = float(model.yes_margin([about], first_ecg, second_ecg)[0])
         odds.append(-margin if answers[0] == NONE else margin)
         log_probs.append(-math.log1p(math.exp(-odds[-1])))
     rows = tuple(
-        GroundingRow(name, answers[i], log_probs[i] - log_probs[0], odds[i] - odds[0])
-        for i, (name, _) in enumerate(runs)
+        GroundingRow(run.name, answers[i], log_probs[i] - log_probs[0], odds[i] - odds[0])
+        for i, run in enumerate(runs)
     )
     depends = move(rows) >= model.config.least_move
-    return GroundingResult(rows, DEPENDS if depends else DOES_NOT, depends)
+    return GroundingResult(rows, DEPENDS if depends else DOES_NOT, depends, model.config.least_move)
 
 
 def log_odds(log_prob: float) -> float:
@@ -135,13 +146,20 @@ def log_odds(log_prob: float) -> float:
     return max(-30.0, log_prob - math.log(-math.expm1(log_prob)))
 
 
-def move(rows: Sequence[GroundingRow]) -> float:
-    """How far the log odds of the first answer move from this ECG to other recordings.
+def moves(rows: Sequence[GroundingRow]) -> dict[str, float]:
+    """How far the log odds of the first answer move from this ECG to others, on average (absolute).
 
-    The mean over the other patients or over the last three rows (nothing that is an ECG), whichever
-    is smaller: an answer that depends on the ECG needs both. Log odds, because a sure answer's log
-    probability has nowhere to go: a right "no" stays "no" for most patients. A model that looks at
-    the question alone moves by exactly 0.
+    Log odds, because a sure answer's log probability has nowhere to go: a right "no" stays "no" for
+    most patients. A model that looks at the question alone moves by exactly 0.
     """
-    groups = [rows[-3:], rows[1:-3]]
-    return min(float(np.mean([abs(r.log_odds_change) for r in g])) for g in groups if g)
+    groups = {"other patients": rows[1:-3], "noise, a flat line and no ECG": rows[-3:]}
+    return {
+        name: float(np.mean([abs(row.log_odds_change) for row in group]))
+        for name, group in groups.items()
+        if group
+    }
+
+
+def move(rows: Sequence[GroundingRow]) -> float:
+    """The smaller of `moves`: an answer that depends on the ECG needs both."""
+    return min(moves(rows).values())

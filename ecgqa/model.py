@@ -342,8 +342,8 @@ class EcgModel(nn.Module):
         """P("yes") against "no", [b], calibrated (Platt 1999) on the validation ECGs.
 
         kind: "verify" for a question as the user asks it, "compare" for one about two ECGs (the
-        defaults); "choose GROUP" or "query GROUP" for an option of such a question (`options`), or
-        plain "option" where the group is not known.
+        defaults); "choose GROUP" for one of the options that a question names, or plain "option"
+        where the group is not known.
         """
         kind = kind or ("verify" if second is None else "compare")
         return self.calibrated(self.yes_margin(questions, first, second), kind)

@@ -54,7 +54,7 @@ class Asked:
 
     kind: one of `ModelConfig.kinds`. fate: one of `FATES` for a question about two ECGs, else "".
     lead, finding, feature, range: what all options refer to, "" where nothing is named. names: the
-    two names that the question is most about.
+    two names that the question is most about, weight: 0..1, how much it is about the first.
     """
 
     kind: str = ""
@@ -64,6 +64,7 @@ class Asked:
     feature: str = ""
     range: str = ""
     names: tuple[str, ...] = ()
+    weight: float = 0.0
 
 
 @torch.no_grad()
@@ -98,6 +99,7 @@ def understand(model: EcgModel, questions: Sequence[str], two: bool) -> list[Ask
                 feature=_heaviest(ranges, 0),
                 range=_heaviest(ranges, 1),
                 names=tuple(sorted(weight, key=weight.__getitem__, reverse=True)[:2]),
+                weight=max(weight.values(), default=0.0),
             )
         )
     return out

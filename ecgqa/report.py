@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from ecgqa.answer import Answer
 from ecgqa.criteria import Check
 from ecgqa.evidence import Evidence
-from ecgqa.grounding import GroundingResult
+from ecgqa.grounding import GroundingResult, moves
 from ecgqa.measure import Measurements
 from ecgqa.numbers import MEASURED, reasons
 from ecgqa.quality import assess
@@ -178,17 +178,25 @@ def _voltages_html(this: Measurements | None) -> str:
 
 
 def dependence_html(result: GroundingResult) -> str:
-    """The random-ECG test: a verdict in words and the rows it rests on."""
+    """The random-ECG test: a verdict in words, the rows it rests on, the numbers that decide."""
     kind = "good" if result.depends else "bad"
-    changes = (f"{row.log_prob_change:+.2f}".replace("-", "−") for row in result.rows)
-    rows = [
-        (row.ecg, row.answer, "0.00 (reference)" if index == 0 else change)
-        for index, (row, change) in enumerate(zip(result.rows, changes, strict=True))
+    signed = lambda change: f"{change:+.2f}".replace("-", "−")  # noqa: E731
+    first, *others = result.rows
+    rows = [(first.ecg, first.answer, "0.00 (reference)", "0.00 (reference)")]
+    rows += [
+        (row.ecg, row.answer, signed(row.log_prob_change), signed(row.log_odds_change))
+        for row in others
     ]
-    head = ("ECG given to the model", "Answer", "Change in log probability of the first answer")
+    head = ("ECG given to the model", "Answer", "Log probability per token", "Log odds")
+    moved = " and ".join(f"{far:.2f} for {name}" for name, far in moves(result.rows).items())
+    words = (
+        f"The log odds decide: they move by {moved}, on average; an answer depends on the ECG "
+        f"where each is at least {result.least_move:.2f}."
+    )
     return (
         f'<p class="verdict {kind}" role="status">{html.escape(result.verdict)}</p>'
         + table_html(
-            head, rows, "Same question, other ECGs (per token; 0 = this ECG)", "dependence"
+            head, rows, "Same question, other ECGs: change of the first answer's", "dependence"
         )
+        + f'<p class="hint">{html.escape(words)}</p>'
     )

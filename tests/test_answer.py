@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_llm, tiny_model
 
-from ecgqa import ECG, EcgAssistant, QuestionError
+from ecgqa import ECG, EcgAssistant, QuestionError, grounding, reply
 from ecgqa import answer as answering
 from ecgqa.__main__ import main
-from ecgqa.answer import INTENDED_USE, checked, compares, hidden, unanswerable
+from ecgqa.answer import INTENDED_USE, checked, hidden, unanswerable
+from ecgqa.gallery import Gallery
 from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, log_odds, move
 from ecgqa.model import ABSTENTION, ONE_OF_TWO, YES_OR_NO
 from ecgqa.options import NONE, Asked, Decision
@@ -32,18 +33,27 @@ def ecg() -> ECG:
     return simulate("normal", seconds=5, rate_hz=250).ecg
 
 
-def test_stream_pieces_make_the_text(assistant, ecg):
+def test_the_answer_grows_and_says_where_it_comes_from(assistant, ecg):
     states = list(assistant.stream_answer("Is it there?", ecg))
     last = states[-1]
     assert last.ecg_names == (ecg.name,) and last.decoding == "greedy" and last.seconds > 0
     assert 0 <= last.confidence <= 1 and last.answers
-    assert "".join(assistant.stream("Is it there?", ecg)) in {s.text for s in states}
+    assert all(s.text for s in states)
 
 
 def test_two_ecgs_are_named_in_the_order_the_model_sees_them(assistant, ecg):
     other = simulate("atrial fibrillation", seconds=5, rate_hz=250).ecg
     answer = assistant.ask("What is new?", ecg, comparison=other)
     assert answer.ecg_names == (other.name, ecg.name)
+
+
+@pytest.mark.parametrize("question", ["Which findings are new in the second ECG?", "Any change?"])
+def test_a_comparison_of_one_ecg_is_refused_unless_it_is_meant(assistant, ecg, question):
+    for asking in (assistant.ask, assistant.random_ecg_test):
+        with pytest.raises(QuestionError, match="two ECGs, and there is only one"):
+            asking(question, ecg)
+    assert assistant.ask(question, ecg, alone=True).ecg_names == (ecg.name,)
+    assert len(assistant.ask(question, ecg, comparison=ecg).ecg_names) == 2
 
 
 def test_flat_recording_is_declined_without_the_model(assistant, ecg, monkeypatch):
@@ -107,7 +117,8 @@ def test_missing_leads_are_remarked_on_and_never_part_of_an_answer(assistant, ec
     assert assistant.ask("Is it there?", ecg).remarks == ()
     monkeypatch.setattr(answering, "understand", lambda *_: [Asked("rhythm")])
     for found, left in ((("lead I", "lead V2"), ("lead I",)), (("lead V2",), (NONE,))):
-        monkeypatch.setattr(answering, "decide", lambda *_, found=found: Decision(found, 0.9))
+        monkeypatch.setattr(reply, "check", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
+        monkeypatch.setattr(reply, "decide", lambda *_, found=found: Decision(found, 0.9))
         answer = assistant.ask("In which leads?", with_only(ecg, *LEADS[:6]))
         assert answer.answers == left
         assert answer.remarks == (
@@ -147,8 +158,64 @@ def test_random_ecg_test_has_every_row(assistant, ecg):
     assert result.verdict in (DEPENDS, DOES_NOT) and len(seen) == 7
     again = assistant.random_ecg_test("Is it there?", ecg)
     assert again == result, "seeded: the same button gives the same table"
-    pair = assistant.random_ecg_test("What is new?", ecg, simulate("normal", seed=5).ecg)
+    gallery = Gallery()
+    drawn = [name for name, _ in gallery.random_other(ecg.sha256, 3, seed=7)]
+    pair = assistant.random_ecg_test("What is new?", ecg, gallery.open(drawn[0]))
     assert len(pair.rows) == 7
+    assert not any(drawn[0] in row.ecg for row in pair.rows[1:]), "the comparison is no stranger"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        (ECG(np.zeros((12, 1000)), 100, "flat"), None, "cannot be read"),
+        (simulate("normal").ecg, ECG(np.zeros((12, 1000)), 100, "flat"), "flat: "),
+        (with_only(simulate("normal").ecg, "I", "II"), None, "Only I, II recorded"),
+    ],
+)
+def test_what_is_declined_is_neither_tested_nor_scored(
+    assistant, monkeypatch, first, second, words
+):
+    monkeypatch.setattr(answering, "understand", lambda *_: [LVH])
+    monkeypatch.setattr(assistant.model, "encode", None)
+    assert assistant.ask("Is it there?", first, second).declined
+    with pytest.raises(QuestionError, match=words):
+        assistant.random_ecg_test("Is it there?", first, second)
+    with pytest.raises(QuestionError, match=words):
+        assistant.score("Is it there?", ["yes", "no"], first, second)
+
+
+@pytest.mark.parametrize("yes", [0.1, 0.9])
+def test_the_answer_that_is_tested_is_the_one_that_is_shown(assistant, ecg, monkeypatch, yes):
+    """Calibration turns the scales of one of the two; a stretch goes by its title."""
+    monkeypatch.setattr(answering, "understand", lambda *_: [AF])
+    monkeypatch.setattr(grounding, "understand", lambda *_: [AF])
+    monkeypatch.setattr(assistant.model, "stream", lambda *_: iter([("no", -0.1)]))
+    monkeypatch.setattr(assistant.model, "yes_probability", lambda *_: np.array([yes]))
+    part = simulate("normal", seconds=30, rate_hz=250).ecg.stretch(12)
+    row = assistant.random_ecg_test("Is it there?", part).rows[0]
+    assert row.answer == assistant.ask("Is it there?", part).text == ("yes" if yes > 0.5 else "no")
+    assert row.ecg == part.title != part.name
+    pair = assistant.random_ecg_test("Is it there?", part, ecg).rows[0]
+    assert pair.ecg == f"{ecg.title}, then {part.title}"
+
+
+def test_a_missing_lead_is_no_part_of_the_list_that_is_tested(assistant, ecg, monkeypatch):
+    for module in (answering, grounding):
+        monkeypatch.setattr(module, "understand", lambda *_: [Asked("rhythm", finding="noise")])
+    monkeypatch.setattr(reply, "check", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
+    monkeypatch.setattr(reply, "decide", lambda *_: Decision(("lead I", "lead V2"), 0.9))
+    asked = []
+    margin = assistant.model.yes_margin
+    monkeypatch.setattr(
+        assistant.model,
+        "yes_margin",
+        lambda texts, *ecgs: asked.extend(texts) or margin(texts, *ecgs),
+    )
+    limbs = with_only(ecg, *LEADS[:6])
+    row = assistant.random_ecg_test("In which leads?", limbs).rows[0]
+    assert row.answer == assistant.ask("In which leads?", limbs).text == "lead I"
+    assert set(asked) == {"Is noise present in lead I of this ECG?"}
 
 
 @pytest.mark.parametrize(
@@ -219,33 +286,11 @@ def test_command_line(tmp_path, capsys, assistant, ecg):
     assert answer["text"] and answer["ecg_names"] == ["a"] and answer["measurements"]["rate_bpm"]
     both = ["ask", str(tmp_path / "a.csv"), "--compare", str(tmp_path / "a.csv"), *common]
     assert main(both) == 0 and "confidence" in capsys.readouterr().out
+    assert main(["ask", str(tmp_path / "a.csv"), *common, "--question", "What is new?"]) == 2
+    assert "there is only one" in capsys.readouterr().err
     assert main(["ask", str(tmp_path / "none.hea"), *common]) == 2
     assert "Traceback" not in capsys.readouterr().err
 
 
 def test_intended_use_is_one_plain_sentence_or_three():
     assert "not a medical device" in INTENDED_USE and len(INTENDED_USE) < 250
-
-
-@pytest.mark.parametrize(
-    ("question", "two"),
-    [
-        ("Is first degree AV block present?", False),
-        ("Does this ECG show an old inferior infarct?", False),
-        ("Which rhythm does this ECG show?", False),
-        ("Is atrial fibrillation still present in the second ECG?", True),
-        ("Which findings are new?", True),
-        ("Has LBBB been resolved since the previous tracing?", True),
-    ],
-)
-def test_questions_about_two_are_told_by_their_wording(question, two):
-    assert compares(question) is two
-
-
-def test_every_official_comparison_is_told_from_every_single_question(ecg_data):
-    from training.questions import TEMPLATES, load_wordings
-
-    official = load_wordings("train", ecg_data / "ecgqa/ptbxl")
-    told = {t: [compares(w) for w in official[t][-7:]] for t in TEMPLATES}
-    right = [x == (TEMPLATES[t].ecgs == 2) for t, values in told.items() for x in values]
-    assert sum(right) / len(right) >= 0.98, told

@@ -23,6 +23,7 @@ import app
 from ecgqa import INTENDED_USE, report
 from ecgqa.answer import QuestionError
 from ecgqa.evidence import Evidence, Mark
+from ecgqa.grounding import GroundingResult, GroundingRow
 from ecgqa.record import ECG, LEADS, EcgFileError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -109,7 +110,7 @@ class FakeAssistant:
             raise RuntimeError("secret inner detail")
         return self._answer(f"asked: {question}", ecg, comparison)
 
-    def stream_answer(self, question, ecg, comparison=None):
+    def stream_answer(self, question, ecg, comparison=None, alone=False):
         self.ask(question, ecg, comparison)
         text = ""
         for word in ("yes,", "this", "is", "an", "answer", EVIL_NAME):
@@ -126,7 +127,9 @@ class FakeAssistant:
         leads = ((which, "II", 0.7), (which, "V1", 0.3))
         return Evidence(marks, leads, (("sinus tachycardia", True),))
 
-    def random_ecg_test(self, question, ecg, comparison=None, others=(), progress=None):
+    def random_ecg_test(
+        self, question, ecg, comparison=None, others=(), progress=None, alone=False
+    ):
         self._check(question)
         names = [("This ECG", 0.0), *((f"Random patient: {name}", -1.84) for name, _ in others)]
         names += [("Noise", -2.9), ("Flat line", -3.1), ("No ECG", -2.2)]
@@ -134,8 +137,8 @@ class FakeAssistant:
         for index, (name, change) in enumerate(names):
             if progress is not None:
                 progress(f"Asking with {name}", index / len(names))
-            rows.append(SimpleNamespace(ecg=name, answer="yes", log_prob_change=change))
-        return SimpleNamespace(rows=rows, verdict="It depends on this ECG.", depends=True)
+            rows.append(GroundingRow(name, "yes", change, 2 * change))
+        return GroundingResult(tuple(rows), "It depends on this ECG.", True, 1.06)
 
 
 @contextlib.contextmanager
@@ -219,6 +222,7 @@ def test_random_ecg_test_gives_rows_and_a_verdict(client, pair):
     result = client.predict(sent(pair), "Is it regular?", api_name="/random_ecg_test")
     assert result["rows"][0]["ecg"] == "This ECG"
     assert len(result["rows"]) == 7 and result["depends"] is True and result["verdict"]
+    assert result["rows"][1]["log_odds_change"] == -3.68 and result["least_move"] == 1.06
 
 
 def test_text_without_rate_and_unit_is_read_once_both_are_said(client, tmp_path):
@@ -380,6 +384,31 @@ def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknow
     assert "<b>Changed, by the algorithm:</b> QRS axis +20 °. ▲ ▼" in table, "a rate of +7 repeats"
     assert "nothing." in report.measurement_html(first, first)
     assert "Changed" not in report.measurement_html(first, None)
+
+
+def test_a_comparison_needs_a_second_ecg_unless_the_user_wants_one_only():
+    one, other = FakeGallery().open("steady 75"), FakeGallery().open("fast 100")
+    new, rhythm = "Which findings are new in the second ECG?", "Which rhythm is it?"
+    for which in (app.BY_WORDING, app.BOTH):
+        assert app.second_ecg(new, which, other) is other
+        with pytest.raises(QuestionError, match="comparison ECG"):
+            app.second_ecg(new, which, None)
+    assert (
+        app.second_ecg(new, app.THIS_ONLY, None)
+        is None
+        is app.second_ecg(rhythm, app.BY_WORDING, one)
+    )
+
+
+def test_the_numbers_that_decide_are_shown_beside_the_verdict():
+    """A sure "no" hardly changes its probability, and yet depends on the ECG."""
+    far = [GroundingRow(f"patient {i}", "no", -0.009, -2.3) for i in range(3)]
+    blank = [GroundingRow(name, "no", -0.01, 2.4) for name in ("Noise", "Flat line", "No ECG")]
+    rows = (GroundingRow("this", "no", 0.0), *far, *blank)
+    shown = report.dependence_html(GroundingResult(rows, "It depends.", True, 1.06))
+    assert "<td>patient 0</td><td>no</td><td>−0.01</td><td>−2.30</td>" in shown
+    assert "2.30 for other patients and 2.40 for noise, a flat line and no ECG, on average" in shown
+    assert "at least 1.06" in shown
 
 
 def test_known_errors_keep_their_words_and_markup_in_them_is_escaped():

@@ -7,7 +7,10 @@ import pytest
 import torch
 from tiny import tiny_model
 
+import ecgqa.evidence as evidence_module
 from ecgqa.evidence import CELL_S, CELLS, Evidence, cell_weights, evidence, strongest
+from ecgqa.model import ABSTENTION, YES_OR_NO
+from ecgqa.options import Asked
 from ecgqa.record import ECG, LEADS
 from ecgqa.simulate import simulate
 from ecgqa.tensor import model_input
@@ -63,6 +66,26 @@ def test_marks_are_the_strongest_cells_joined():
     assert strongest(-np.ones((1, 12, CELLS))) == Evidence()
 
 
-def test_an_answer_that_names_nothing_has_no_evidence(model):
+def test_an_answer_that_names_nothing_has_no_evidence(model, monkeypatch):
     ecg = simulate("normal").ecg
-    assert evidence(model, QUESTION, ("cannot tell from this recording",), ecg) == Evidence()
+    for asked in (Asked("rhythm"), Asked(YES_OR_NO, names=("atrial fibrillation",), weight=1.0)):
+        monkeypatch.setattr(evidence_module, "understand", lambda *_, asked=asked: [asked])
+        assert evidence(model, QUESTION, (ABSTENTION,), ecg) == Evidence()
+
+
+@pytest.mark.parametrize(
+    ("question", "weight", "findings"),
+    [
+        (QUESTION, 0.9, (("atrial fibrillation", True),)),
+        (QUESTION, 0.3, ()),
+        ("Is atrial fibrillation ruled out?", 0.9, ()),
+        ("Isn’t this free of atrial fibrillation?", 0.9, ()),
+    ],
+)
+def test_a_yes_affirms_a_name_that_was_clearly_asked_about(
+    model, monkeypatch, question, weight, findings
+):
+    asked = Asked(YES_OR_NO, names=("atrial fibrillation", "sinus rhythm"), weight=weight)
+    monkeypatch.setattr(evidence_module, "understand", lambda *_: [asked])
+    found = evidence(model, question, ("yes",), simulate("normal").ecg)
+    assert found.findings == findings and found.leads

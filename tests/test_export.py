@@ -45,18 +45,22 @@ def test_the_pdf_is_one_page_of_selectable_text(two, count):
     assert ("scale 100 %" in text) == (count == 1) and ("scale 50 %" in text) == (count == 2)
 
 
+def drawn(content: bytes) -> list[tuple[float, float]]:
+    """Where the lines of a PDF turn, in mm from the upper left corner."""
+    page = PdfReader(io.BytesIO(content)).pages[0].get_contents().get_data().decode("latin-1")
+    point_mm = 25.4 / 72
+    return [
+        (float(x) * point_mm, 210 - float(y) * point_mm)
+        for x, y, op, *_ in (line.split() for line in page.splitlines() if len(line.split()) == 3)
+        if op in ("m", "l")
+    ]
+
+
 def test_lines_are_vectors_where_time_and_voltage_put_them(two):
     """A step of 1 mV at 2 s of the rhythm strip, at 25 mm/s and 10 mm/mV, in points of the PDF."""
     signal = np.zeros((12, 5000), np.float32)
     signal[1, 1000:] = 1.0  # lead II
-    content = PdfReader(io.BytesIO(pdf([ECG(signal, 500.0, "step")], [measure(two[0][0])], [])))
-    drawn = content.pages[0].get_contents().get_data().decode("latin-1")
-    point_mm = 25.4 / 72
-    places = [
-        (float(x) * point_mm, 210 - float(y) * point_mm)
-        for x, y, op, *_ in (line.split() for line in drawn.splitlines() if len(line.split()) == 3)
-        if op in ("m", "l")
-    ]
+    places = drawn(pdf([ECG(signal, 500.0, "step")], [measure(two[0][0])], []))
     # The sheet begins at 13.5 and 20 mm, the strips 15 mm later, row 4 another 20 + 66 mm down.
     assert any(abs(x - 78.5) < 0.3 and abs(y - 96.0) < 0.05 for x, y in places), "1 mV up at 2 s"
     assert any(abs(x - 78.4) < 0.3 and abs(y - 106.0) < 0.05 for x, y in places), "0 before"
@@ -68,6 +72,8 @@ def test_odd_names_and_long_talks_stay_on_one_page(two):
     long = [Said("why " * 500, "because " * 500, "facts " * 300)] * 30
     text = words(pdf(odd, measured[:1], long))
     assert "$x^2$" in text and "earlier ones are not printed." in text
+    assert "why …" in text and "because …" in text and "facts …" in text
+    assert "…" not in words(pdf(ecgs[:1], measured[:1], SAID))
     assert "No question was asked." in words(pdf(ecgs[:1], measured[:1], []))
 
 
@@ -77,6 +83,31 @@ def test_a_missing_lead_is_named_and_no_beat_gives_dashes():
     ecg = ECG(signal, 500.0, "flat")
     text = words(pdf([ecg], [measure(ecg)], []))
     assert "V1 not recorded" in text and "QRS duration (ms) –" in text
+
+
+@pytest.mark.parametrize("seconds", [2.5, 6])
+def test_a_short_ecg_has_all_its_leads_on_paper_at_the_same_scale(seconds):
+    """The last column of 6 s begins after 4.5 s; each lead holds a step half way through it."""
+    signal = np.zeros((12, round(500 * seconds)), np.float32)
+    for column in range(4):
+        middle = round((column + 0.5) * 125 * seconds)
+        signal[3 * column : 3 * column + 3, middle : middle + round(62.5 * seconds)] = 1.0
+    ecg = ECG(signal, 500.0, "short")
+    content = pdf([ecg], [measure(ecg)], [])
+    assert "not recorded" not in words(content) and "not in these" not in words(content)
+    middle_mm = 28.5 + 25 * seconds * 3.5 / 4  # of V4 to V6
+    for base_mm in (40.0, 62.0, 84.0):
+        assert any(
+            abs(x - middle_mm) < 0.3 and abs(y - (base_mm - 10)) < 0.05 for x, y in drawn(content)
+        )
+
+
+def test_a_lead_that_was_recorded_at_another_time_is_not_called_missing():
+    signal = np.zeros((12, 5000), np.float32)
+    signal[9, 3000:] = np.nan  # V4 is printed from 7.5 s on
+    ecg = ECG(signal, 500.0, "part")
+    text = words(pdf([ecg], [measure(ecg)], []))
+    assert "V4 not in these seconds" in text and "not recorded" not in text
 
 
 def test_the_png_is_a4_at_200_dots_per_inch(two):
@@ -90,8 +121,19 @@ def test_the_csv_holds_every_number_and_no_formula(two):
     ecgs, measured = two
     evil = replace(ecgs[0], name="=HYPERLINK(1)")
     rows = list(csv.reader(io.StringIO(measurements_csv([evil, ecgs[1]], measured))))
-    assert rows[0] == ["measurement", "unit", "'=HYPERLINK(1)", ecgs[1].name, "change"]
+    names = ["this ECG: =HYPERLINK(1)", f"comparison: {ecgs[1].name}"]
+    assert rows[0] == ["measurement", "unit", *names, "change"]
     qrs = next(row for row in rows if row[0] == "QRS duration")
     assert [float(v) for v in qrs[2:4]] == pytest.approx([m.qrs_ms for m in measured], abs=0.05)
-    assert int(qrs[4]) == round(measured[0].qrs_ms) - round(measured[1].qrs_ms)
+    for row in rows[1:-1]:
+        if all(row[2:4]) and row[1] != "°":
+            assert float(row[4]) == pytest.approx(float(row[2]) - float(row[3]), abs=1e-6), row
     assert rows[-1] == ["SHA-256", "", evil.sha256, ecgs[1].sha256]
+
+
+def test_the_change_in_the_csv_is_that_of_the_numbers_beside_it(two):
+    measured = [replace(two[1][0], rate_bpm=rate, qrs_axis_deg=axis) for rate, axis in
+                ((70.4, 179.6), (70.6, -179.8))]  # fmt: skip
+    rows = {row[0]: row for row in csv.reader(io.StringIO(measurements_csv(two[0], measured)))}
+    assert rows["Heart rate"][2:] == ["70.4", "70.6", "-0.2"]
+    assert rows["QRS axis"][2:] == ["179.6", "-179.8", "-0.6"]
