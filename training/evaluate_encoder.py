@@ -6,9 +6,9 @@ Macro AUC over PTB-XL's statements of (i) the encoder's own heads, trained end t
 probe: logistic regression on its pooled features, fitted on the training ECGs; and the mean AUC
 over the four abnormal super-classes and "normal ecg" of (iii) text prompts alone: how near the ECG
 lies to a text, through the two projections of the contrastive objective (from state.pt of stage 1).
-The prompts are the name of the class and of its statements; each one's nearness is standardised
-over the ECGs, and the nearest counts. The text tower saw these names beside the reports; no head is
-fitted to the classes.
+The prompts are the name of the class alone and before each of its statements' names; each one's
+nearness is standardised over the ECGs, and the nearest counts. The text tower saw these names
+beside the reports; no head is fitted to the classes.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def main() -> None:
     super_of, width = ptbxl.superclass_of(args.ptbxl), encoder.config.width
     areas = {}
     for k, (code, name) in enumerate((*ptbxl.SUPERCLASSES.items(), ("NORM", "normal ecg"))):
-        own = [text for c, text in ptbxl.DIAGNOSTIC.items() if super_of.get(c) == code]
+        own = [f"{name} {text}" for c, text in ptbxl.DIAGNOSTIC.items() if super_of.get(c) == code]
         near = np.zeros((len(rows), 1 + len(own)))
         for i, folder in enumerate(args.encoder.split(",")):
             mine = pooled[:, i * width : (i + 1) * width]
