@@ -406,6 +406,7 @@ def _wire_reading(
     """Events that choose, draw and measure; none of them touches the model."""
     states = [slot["ecg"] for slot in slots]
     drawn = [sheet, quality, tracing, proof, marks, *seen]
+    nothing_unsaid = None, gr.Row(visible=False), None, None
 
     def draw(place, ecg, beside):
         """What the page shows once `ecg` has come to slot `place`, beside the other slot's."""
@@ -419,10 +420,13 @@ def _wire_reading(
         if not name:  # an upload emptied the box: its own event draws
             return gr.skip()
         ecg = gallery.open(name) if name != NO_COMPARISON else None
-        return ecg, None, gr.Row(visible=False), *draw(place, ecg, beside)
+        return ecg, *nothing_unsaid, *draw(place, ecg, beside)
 
     def read(place, taken, rate_hz, units, beside):
-        """A recording, or the question what the file leaves unsaid, with the files kept for it."""
+        """A recording, or the question what the file leaves unsaid, with the files kept for it.
+
+        Rate and unit are asked for each file anew: what was typed for one says nothing of another.
+        """
         try:
             ecg = read_taken(taken or [], rate_hz, units)
         except EcgFileError as error:
@@ -430,11 +434,12 @@ def _wire_reading(
                 raise
             gr.Info(html.escape(str(error)), title="One more thing", duration=20)
             unchanged = (gr.skip() for _ in drawn)
-            return gr.skip(), taken, gr.Row(visible=True), None, gr.skip(), *unchanged
-        return ecg, None, gr.Row(visible=False), None, None, *draw(place, ecg, beside)
+            asked = rate_hz or None, units or None
+            return gr.skip(), taken, gr.Row(visible=True), *asked, None, gr.skip(), *unchanged
+        return ecg, *nothing_unsaid, None, None, *draw(place, ecg, beside)
 
-    def upload(place, files, rate_hz, units, beside):
-        return read(place, take(files or []), rate_hz, units, beside)
+    def upload(place, files, beside):
+        return read(place, take(files or []), None, None, beside)
 
     def walk(to: gr.EventData, this, other, *shown):
         """Ten other seconds of a long recording, as the paper's slider says."""
@@ -462,7 +467,9 @@ def _wire_reading(
         sheet.select(in_plain_words(walk), [*states, *seen], [proof, marks, *seen], **quiet)
     )
     for place, slot in enumerate(slots):
-        kept, beside = [slot["ecg"], slot["pending"], slot["unsaid"]], states[1 - place]
+        kept, beside = (
+            [slot[key] for key in ("ecg", "pending", "unsaid", "rate", "units")], states[1 - place]
+        )  # fmt: skip
         choosing = in_plain_words(functools.partial(choose, place))
         # gradio's dropdown sends `input` twice for each choice, and `select` only for the mouse's
         then_measure(
@@ -471,9 +478,8 @@ def _wire_reading(
         if place == 0:
             then_measure(page.load(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet))
         after_reading = [*kept, slot["upload"], slot["pick"], *drawn]
-        unsaid = [slot["rate"], slot["units"], beside]
         uploaded = slot["upload"].upload(
-            in_plain_words(functools.partial(upload, place)), [slot["upload"], *unsaid],
+            in_plain_words(functools.partial(upload, place)), [slot["upload"], beside],
             after_reading, **quiet,
         )  # fmt: skip
         # A file that could not be read leaves the box too, so that the next one can come.
@@ -481,8 +487,8 @@ def _wire_reading(
         then_measure(uploaded)
         then_measure(
             slot["again"].click(
-                in_plain_words(functools.partial(read, place)), [slot["pending"], *unsaid],
-                after_reading, **quiet,
+                in_plain_words(functools.partial(read, place)),
+                [slot["pending"], slot["rate"], slot["units"], beside], after_reading, **quiet,
             )
         )  # fmt: skip
 

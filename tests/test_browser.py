@@ -567,6 +567,12 @@ def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
     page.click("#this-again")
     page.locator("#quality b").get_by_text("columns").wait_for()
     page.locator("#this-rate").wait_for(state="hidden")
+    second = path.rename(tmp_path / "other.csv")
+    page.set_input_files("#this-upload input[type=file]", second)
+    page.locator("#this-rate").wait_for()
+    assert page.locator("#this-rate input").input_value() == "", "of another file it says nothing"
+    assert page.locator("#this-units input").input_value() == ""
+    assert page.locator("#quality b").inner_text() == "columns"
 
 
 def test_answers_stream_and_can_be_stopped(browser):
