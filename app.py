@@ -1,7 +1,7 @@
 """The screen: `python app.py` opens the page on which an ECG is read, compared and asked about.
 
 Everything that knows gradio is here; what a number or a line on the paper means is in `ecgqa`. A
-patient's data lives in the `gr.State` of one browser session and in function arguments only.
+patient's data lives in the `Desk` of one browser session and in function arguments only.
 """
 
 import argparse
@@ -64,6 +64,10 @@ TELL_PAPER = """
 const tell = () => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: props.value}));
 watch("value", tell);
 """
+# What `walk` is told: the drawing on the paper, and where each ECG of it begins.
+WHERE_IT_STANDS = """
+(places, desk) => [JSON.parse(document.querySelector("#paper .ecg-paper").dataset.places), desk]
+"""
 # Gives a file to the browser: it comes in the page's own data and never lies on the server's disk.
 HAND_OVER = """
 watch("value", () => {
@@ -81,6 +85,35 @@ MEDIA = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv"}
 # One question at a time; drawing never waits for it.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
+
+
+class Drawn(NamedTuple):
+    """A drawing by its id, and the ten seconds of both ECGs that are measured and asked about."""
+
+    drawing: str = ""
+    seen: tuple[ECG | None, ...] = (None, None)
+
+
+class Desk:
+    """What lies before one session: place 0 is this ECG, place 1 the comparison.
+
+    Several events may be under way at once. They share this object and change it in place, each
+    only what is its own, so that none puts back what another has just replaced.
+
+    ecgs: the whole recordings. pending: files that wait for their rate or unit. turns: how many
+    recordings were asked for. drawn: what the paper shows of them.
+    """
+
+    def __init__(self) -> None:
+        self.ecgs: list[ECG | None] = [None, None]
+        self.pending: list[list[tuple[str, bytes]] | None] = [None, None]
+        self.turns = [0, 0]
+        self.drawn = Drawn()
+
+    def turn(self, place: int) -> int:
+        """The number of a recording that begins to be read; the newest one gets the place."""
+        self.turns[place] += 1
+        return self.turns[place]
 
 
 class Waiting(NamedTuple):
@@ -254,7 +287,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
                 [NO_COMPARISON, *names],
                 NO_COMPARISON,
             )
-        seen = [one["seen"], two["seen"]]
+        desk = gr.State(Desk(), time_to_live=KEPT_S)
         sheet = _paper("strips", "paper")
         quality = _html(elem_id="quality")
         tracing = _html(elem_id="tracing")
@@ -295,13 +328,13 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         kept = gr.State([], time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
         _wire_reading(
-            page, gallery, (one, two), seen, sheet, quality, tracing, table, beats, proof, marks
+            page, gallery, (one, two), desk, sheet, quality, tracing, table, beats, proof, marks
         )
         _wire_questions(
-            loader, gallery, seen, chat, about, question, ask_button, stop_button, examples,
+            loader, gallery, desk, chat, about, question, ask_button, stop_button, examples,
             asked, test_button, proof, marks, kept,
         )  # fmt: skip
-        _wire_export(seen, kept, keep_buttons, handed)
+        _wire_export(desk, kept, keep_buttons, handed)
         clock.tick(
             lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
             outputs=[status, clock],
@@ -335,10 +368,7 @@ def _paper(kind: str, elem_id: str) -> gr.HTML:
 
 
 def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> dict:
-    """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid.
-
-    State "ecg" is the whole recording, "seen" the ten seconds that are measured and asked about.
-    """
+    """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid."""
     with gr.Column(min_width=300, elem_id=elem_id, elem_classes="slot"):
         _html(f"<h2>{title}</h2>")
         with gr.Row(elem_classes="slot-row"):
@@ -363,9 +393,7 @@ def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> di
             again = gr.Button("Read the file with these", min_width=140, elem_id=f"{elem_id}-again")
     return {
         "pick": pick, "upload": upload, "unsaid": unsaid, "rate": rate, "units": units,
-        "again": again, "ecg": gr.State(None, time_to_live=KEPT_S),
-        "seen": gr.State(None, time_to_live=KEPT_S),
-        "pending": gr.State(None, time_to_live=KEPT_S),
+        "again": again,
     }  # fmt: skip
 
 
@@ -401,53 +429,78 @@ def _examples() -> list[gr.Dataset]:
 
 
 def _wire_reading(
-    page, gallery, slots, seen, sheet, quality, tracing, table, beats, proof, marks
+    page, gallery, slots, desk, sheet, quality, tracing, table, beats, proof, marks
 ) -> None:
-    """Events that choose, draw and measure; none of them touches the model."""
-    states = [slot["ecg"] for slot in slots]
-    drawn = [sheet, quality, tracing, proof, marks, *seen]
-    nothing_unsaid = None, gr.Row(visible=False), None, None
+    """Events that choose, draw and measure; none of them touches the model.
 
-    def draw(place, ecg, beside):
-        """What the page shows once `ecg` has come to slot `place`, beside the other slot's."""
-        both = (ecg, beside) if place == 0 else (beside, ecg)
-        ecgs = [paper.payload(one) if one else None for one in both]
-        starts = [one.stretch(0) if one else None for one in both]
-        found = quality_html(both), tracing_html(both)
-        return {"kind": "strips", "ecgs": ecgs}, *found, "", [], *starts
+    Recordings are read at once, each for its own place. What follows is done one by one: an event
+    of a state's change that comes while another runs is run after it, on the newest desk.
+    """
+    chosen, moved = gr.State(""), gr.State("")
+    places = gr.JSON(visible=False)
 
-    def choose(place, name, beside):
-        if not name:  # an upload emptied the box: its own event draws
+    def settle(place, ecg, desk):
+        """Gives a recording its place, and forgets what was asked about its file."""
+        desk.ecgs[place], desk.pending[place] = ecg, None
+        return desk, secrets.token_hex(8), gr.Row(visible=False), None, None
+
+    def choose(place, name, desk):
+        if not name:  # an upload emptied the box
             return gr.skip()
+        turn = desk.turn(place)
         ecg = gallery.open(name) if name != NO_COMPARISON else None
-        return ecg, *nothing_unsaid, *draw(place, ecg, beside)
+        return settle(place, ecg, desk) if desk.turns[place] == turn else gr.skip()
 
-    def read(place, taken, rate_hz, units, beside):
+    def read(place, taken, rate_hz, units, desk):
         """A recording, or the question what the file leaves unsaid, with the files kept for it.
 
         Rate and unit are asked for each file anew: what was typed for one says nothing of another.
         """
+        turn = desk.turn(place)
         try:
             ecg = read_taken(taken or [], rate_hz, units)
         except EcgFileError as error:
             if not error.wants:
                 raise
+            if desk.turns[place] != turn:
+                return gr.skip()
             gr.Info(html.escape(str(error)), title="One more thing", duration=20)
-            unchanged = (gr.skip() for _ in drawn)
-            asked = rate_hz or None, units or None
-            return gr.skip(), taken, gr.Row(visible=True), *asked, None, gr.skip(), *unchanged
-        return ecg, *nothing_unsaid, None, None, *draw(place, ecg, beside)
+            desk.pending[place] = taken
+            asked = gr.Row(visible=True), rate_hz or None, units or None
+            return desk, gr.skip(), *asked, None, gr.skip()
+        if desk.turns[place] != turn:
+            return gr.skip()
+        return *settle(place, ecg, desk), None, None
 
-    def upload(place, files, beside):
-        return read(place, take(files or []), None, None, beside)
+    def upload(place, files, desk):
+        files = files or []
+        # Until a file is read its box keeps it, and sends it along with the next one.
+        untaken = [file for file in files if Path(file).is_file()]
+        return read(place, take(untaken or files), None, None, desk)
 
-    def walk(to: gr.EventData, this, other, *shown):
-        """Ten other seconds of a long recording, as the paper's slider says."""
-        slot, start_s = to.slot, float(to.start_s)
-        moved = [this, other][slot].stretch(start_s)
-        return "", [], *(moved if i == slot else old for i, old in enumerate(shown))
+    def read_again(place, rate_hz, units, desk):
+        return read(place, desk.pending[place], rate_hz, units, desk)
 
-    def measure_both(this, other):
+    def draw(desk):
+        """The paper, from the beginning of both recordings."""
+        ecgs, drawing = tuple(desk.ecgs), secrets.token_hex(8)
+        strips = [paper.payload(ecg) if ecg else None for ecg in ecgs]
+        desk.drawn = Drawn(drawing, tuple(ecg.stretch(0) if ecg else None for ecg in ecgs))
+        shown = {"kind": "strips", "drawing": drawing, "ecgs": strips}
+        return desk, drawing, shown, quality_html(ecgs), tracing_html(ecgs), "", []
+
+    def walk(to, desk):
+        """Ten other seconds of a long recording, where the paper's sliders stand."""
+        before = desk.drawn
+        if to["drawing"] != before.drawing:  # another drawing is on its way to the page
+            return gr.skip()
+        starts = zip(desk.ecgs, to["start_s"], strict=True)
+        seen = tuple(ecg.stretch(float(start_s)) if ecg else None for ecg, start_s in starts)
+        desk.drawn = Drawn(before.drawing, seen)
+        return desk, secrets.token_hex(8), "", []
+
+    def measure_both(desk):
+        this, other = desk.drawn.seen
         found = [measure(ecg) if ecg else None for ecg in (this, other)]
         beats_drawn = [
             paper.beat_payload(ecg, m, None if ecg is this else found[0])
@@ -456,45 +509,43 @@ def _wire_reading(
         ]
         return measurement_html(*found), {"kind": "beats", "ecgs": beats_drawn}
 
-    def then_measure(event):
-        event.success(
-            in_plain_words(measure_both), seen, [table, beats],
-            show_progress="minimal", api_visibility="private", **FREE,
-        )  # fmt: skip
-
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
-    then_measure(
-        sheet.select(in_plain_words(walk), [*states, *seen], [proof, marks, *seen], **quiet)
+    at_once: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}
+    chosen.change(
+        in_plain_words(draw), desk, [desk, moved, sheet, quality, tracing, proof, marks], **quiet
     )
+    # An event that was put off would bring the data it came with: this one asks where they stand.
+    sheet.select(
+        in_plain_words(walk), [places, desk], [desk, moved, proof, marks],
+        js=WHERE_IT_STANDS, trigger_mode="always_last", **quiet,
+    )  # fmt: skip
+    moved.change(
+        in_plain_words(measure_both), desk, [table, beats],
+        show_progress="minimal", api_visibility="private", **FREE,
+    )  # fmt: skip
     for place, slot in enumerate(slots):
-        kept, beside = (
-            [slot[key] for key in ("ecg", "pending", "unsaid", "rate", "units")], states[1 - place]
-        )  # fmt: skip
+        settled = [desk, chosen, slot["unsaid"], slot["rate"], slot["units"]]
+        boxes = [slot["upload"], slot["pick"]]
         choosing = in_plain_words(functools.partial(choose, place))
         # gradio's dropdown sends `input` twice for each choice, and `select` only for the mouse's
-        then_measure(
-            slot["pick"].change(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet)
-        )
+        picked = slot["pick"].change(choosing, [slot["pick"], desk], settled, **at_once)
         if place == 0:
-            then_measure(page.load(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet))
-        after_reading = [*kept, slot["upload"], slot["pick"], *drawn]
+            page.load(choosing, [slot["pick"], desk], settled, **quiet)
         uploaded = slot["upload"].upload(
-            in_plain_words(functools.partial(upload, place)), [slot["upload"], beside],
-            after_reading, **quiet,
+            in_plain_words(functools.partial(upload, place)), [slot["upload"], desk],
+            [*settled, *boxes], **at_once,
         )  # fmt: skip
-        # A file that could not be read leaves the box too, so that the next one can come.
+        # What could not be read leaves its box too, so that the next one can come.
+        picked.failure(None, js="() => null", outputs=slot["pick"])
         uploaded.failure(None, js="() => null", outputs=slot["upload"])
-        then_measure(uploaded)
-        then_measure(
-            slot["again"].click(
-                in_plain_words(functools.partial(read, place)),
-                [slot["pending"], slot["rate"], slot["units"], beside], after_reading, **quiet,
-            )
+        slot["again"].click(
+            in_plain_words(functools.partial(read_again, place)),
+            [slot["rate"], slot["units"], desk], [*settled, *boxes], **at_once,
         )  # fmt: skip
 
 
 def _wire_questions(
-    loader, gallery, seen, chat, about, question, ask_button, stop_button, examples, asked,
+    loader, gallery, desk, chat, about, question, ask_button, stop_button, examples, asked,
     test_button, proof, marks, kept,
 ) -> None:  # fmt: skip
     """Events that ask the model.
@@ -504,17 +555,18 @@ def _wire_questions(
     """
     to_answer, to_prove = (gr.State(None, time_to_live=KEPT_S) for _ in range(2))
 
-    def put(text, which, this, other, waiting):
+    def put(text, which, desk, waiting):
         if waiting:
             raise QuestionError("Please wait for the answer to your last question, or press Stop.")
+        this, other = desk.drawn.seen
         ecg, text = present(this), checked(text)
         return Waiting(text, ecg, second_ecg(text, which, other))
 
-    def put_again(text, last, which, this, other):
+    def put_again(text, last, which, desk):
         text = (text or "").strip() or last
         if not text:
             raise QuestionError("Please ask a question first; the test then asks it again.")
-        return put(text, which, this, other, None)
+        return put(text, which, desk, None)
 
     def converse(waiting, talk, kept):
         (text, ecg, other), talk = waiting, list(talk or [])
@@ -555,7 +607,7 @@ def _wire_questions(
     asking = gr.on(
         [question.submit, ask_button.click],
         in_plain_words(put),
-        [question, about, *seen, to_answer],
+        [question, about, desk, to_answer],
         to_answer,
         **quiet,
     ).success(
@@ -569,7 +621,7 @@ def _wire_questions(
     )
     asking.then(lambda: None, outputs=to_answer, **quiet)
     testing = test_button.click(
-        in_plain_words(put_again), [question, asked, about, *seen], to_prove, **quiet
+        in_plain_words(put_again), [question, asked, about, desk], to_prove, **quiet
     ).success(
         in_plain_words(prove),
         to_prove,
@@ -586,10 +638,11 @@ def _wire_questions(
         )  # fmt: skip
 
 
-def _wire_export(seen, kept, buttons, handed) -> None:
+def _wire_export(desk, kept, buttons, handed) -> None:
     """Events that hand out the page or its numbers."""
 
-    def export(kind, this, other, said):
+    def export(kind, desk, said):
+        this, other = desk.drawn.seen
         ecgs = [ecg for ecg in (present(this), other) if ecg is not None]
         measured = [measure(ecg) for ecg in ecgs]
         if kind == "csv":
@@ -604,7 +657,7 @@ def _wire_export(seen, kept, buttons, handed) -> None:
 
     for kind, button in buttons.items():
         button.click(
-            in_plain_words(functools.partial(export, kind)), [*seen, kept], handed,
+            in_plain_words(functools.partial(export, kind)), [desk, kept], handed,
             show_progress="minimal", show_progress_on=button, api_visibility="private", **FREE,
         )  # fmt: skip
 

@@ -1,6 +1,6 @@
 // ECG paper on a canvas: the body of a function (element, trigger, props, server, upload, watch)
-// that a gr.HTML component runs once. props.value is {kind: "strips" | "beats", ecgs: [...]}, each
-// entry a payload of ecgqa/paper.py or null. Everything is placed in millimetres of paper; one
+// that a gr.HTML component runs once. props.value is {kind: "strips" | "beats", drawing: an id that
+// no two strips share, ecgs: [...]}, each entry a payload of ecgqa/paper.py or null. Everything is placed in millimetres of paper; one
 // pxPerMm turns them into pixels for both axes. Names reach the page by fillText and textContent
 // only, never as HTML.
 "use strict";
@@ -646,8 +646,16 @@ function addStart(sheet) {
     render();
   });
   slider.addEventListener("change", () => {
-    trigger("select", { slot: sheet.slot, start_s: sheet.start_s });
+    sayWhere();
+    trigger("select");
   });
+}
+
+// Where the server looks when a slider was moved: the drawing, and the start of each of its ECGs.
+function sayWhere() {
+  const start_s = [0, 0];
+  for (const sheet of sheets) start_s[sheet.slot] = sheet.start_s;
+  root.dataset.places = JSON.stringify({ drawing: props.value.drawing, start_s });
 }
 
 function load() {
@@ -660,6 +668,7 @@ function load() {
   empty.hidden = ecgs.length > 0;
   if (compareField) compareField.hidden = ecgs.length < 2;
   if (differenceToggle) differenceToggle.hidden = ecgs.length < 2;
+  if (kind === "strips") sayWhere();
   render();
 }
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,14 +15,16 @@ from pypdf import PdfReader
 from test_app import (
     EVIL_NAME,
     FakeAssistant,
+    FakeGallery,
     beats_mv,
     served,
     served_as_command,
     write_wfdb,
 )
 
+import app
 from ecgqa import INTENDED_USE
-from ecgqa.record import LEADS
+from ecgqa.record import LEADS, EcgFileError
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = next(
@@ -643,6 +646,114 @@ def test_an_ecg_chosen_by_mouse_or_keyboard_is_drawn_once(page):
     page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
     page.remove_listener("request", note)
     assert [name for name in sent if name] == ["fast 100", "steady 75"]
+
+
+class SlowGallery(FakeGallery):
+    """One recording takes its time, one cannot be read."""
+
+    def names(self):
+        return [*super().names(), "broken"]
+
+    def open(self, name):
+        if name == "broken":
+            raise EcgFileError("This recording is broken.")
+        if name == "V3 missing":
+            time.sleep(1.5)
+        return super().open(name)
+
+
+@pytest.fixture
+def slow(browser):
+    with served(gallery=SlowGallery()) as url, visit(browser, url) as page:
+        yield page
+
+
+def take(page, slot, name):
+    """Choose a recording of the gallery without waiting for it."""
+    page.click(f"#{slot}-pick input")
+    page.get_by_role("option", name=name, exact=True).last.click()  # a list may be closing
+
+
+def papers(page, *names):
+    """Wait until these are on paper and their quality is told, one after the other."""
+    page.wait_for_function(
+        """names => {
+            const told = [...document.querySelectorAll("#quality b")].map((b) => b.innerText);
+            const drawn = [...document.querySelectorAll("#paper canvas.ecg-canvas")];
+            return told.length === names.length && drawn.length === names.length
+              && names.every((name, i) => told[i] === name
+                && drawn[i].getAttribute("aria-label").includes(name));
+        }""",
+        arg=list(names),
+    )
+
+
+def test_two_ecgs_chosen_in_quick_succession_are_both_on_the_page(slow):
+    take(slow, "this", "V3 missing")
+    take(slow, "other", "fast 100")
+    papers(slow, "V3 missing", "fast 100")
+    facts = ask(slow, "What changed?").inner_text()
+    assert "first ECG: fast 100 · second ECG: V3 missing" in facts
+
+
+def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(slow, tmp_path, monkeypatch):
+    take(slow, "this", "V3 missing")
+    take(slow, "this", "fast 100")
+    papers(slow, "fast 100")
+    slow.wait_for_timeout(2000)
+    papers(slow, "fast 100")
+    read = app.read_taken
+
+    def slowly(taken, *unsaid):
+        time.sleep(1.5 * taken[0][0].startswith("slow"))
+        return read(taken, *unsaid)
+
+    monkeypatch.setattr(app, "read_taken", slowly)
+    for name in ("slow", "quick"):
+        files = write_wfdb(tmp_path, name, beats_mv(rr_s=1.0))
+        slow.set_input_files("#this-upload input[type=file]", files)
+        slow.wait_for_timeout(500)
+    papers(slow, "quick")
+    slow.wait_for_timeout(2000)
+    papers(slow, "quick")
+
+
+def test_the_table_belongs_to_the_ecg_on_the_paper(slow, monkeypatch):
+    measure = app.measure
+
+    def slowly(ecg):
+        time.sleep(1)
+        return measure(ecg)
+
+    monkeypatch.setattr(app, "measure", slowly)
+    for name in ("one minute", "fast 100"):
+        take(slow, "this", name)
+        papers(slow, name)
+    slow.wait_for_timeout(2500)
+    rate = slow.locator("table.measured tr", has_text="Heart rate").locator("td").nth(1)
+    assert rate.inner_text() == "100"
+
+
+def test_the_last_of_several_moves_of_the_slider_counts(slow):
+    take(slow, "this", "one minute")
+    papers(slow, "one minute")
+    slow.locator(".ecg-start input").evaluate("""slider => {
+        for (const second of [10, 20, 30, 40]) {
+            slider.value = second;
+            slider.dispatchEvent(new Event("input"));
+            slider.dispatchEvent(new Event("change"));
+        }
+    }""")
+    assert "40 to 50 s of 60 s" in slow.locator(".ecg-start").inner_text()
+    slow.wait_for_timeout(500)
+    assert "one minute, 40 to 50 s" in ask(slow, "Is it steady here?").inner_text()
+
+
+def test_a_recording_that_cannot_be_opened_leaves_no_name_behind(slow):
+    take(slow, "this", "broken")
+    slow.locator("[data-testid=toast-body]").get_by_text("This recording is broken.").wait_for()
+    slow.wait_for_function("document.querySelector('#this-pick input').value === ''")
+    papers(slow, "steady 75")
 
 
 def test_names_and_questions_are_text_and_never_run(page):
