@@ -14,6 +14,7 @@ import re
 import secrets
 import sys
 import tempfile
+import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -651,6 +652,7 @@ def _wire_export(desk, kept, buttons, handed) -> None:
             content = (pdf if kind == "pdf" else png)(ecgs, measured, said or [])
         name = re.sub(r"[^\w.-]+", "_", ecgs[0].name)[:60].strip("._") or "ecg"
         return {
+            "time_ns": time.time_ns(),  # the browser is told of what differs from before only
             "name": f"{name}.{kind}", "type": MEDIA[kind],
             "base64": base64.b64encode(content).decode("ascii"),
         }  # fmt: skip

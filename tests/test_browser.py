@@ -480,6 +480,12 @@ def test_page_and_numbers_can_be_kept(page, tmp_path):
     assert "Heart rate,per min,75.0" in (tmp_path / "steady_75.csv").read_text("utf-8-sig")
 
 
+def test_the_same_file_can_be_kept_twice(page):
+    for _ in range(2):
+        with page.expect_download():
+            page.click("#keep-csv")
+
+
 def test_p11_the_intended_use_is_on_the_page(page):
     assert page.locator("#intended-use").inner_text() == INTENDED_USE
 
@@ -628,6 +634,20 @@ def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
     pick(page, "other", "fast 100")
     assert geometry(page)["strips"][0]["start_s"] == 0, "a new comparison begins anew"
     assert "one minute ·" in ask(page, "Is it steady there?").inner_text()
+
+
+def test_a_file_that_comes_again_is_shown_and_asked_about_from_its_beginning(page, tmp_path):
+    files = write_wfdb(tmp_path, "long", beats_mv(60))
+    page.set_input_files("#this-upload input[type=file]", files)
+    page.locator("#quality b").get_by_text("long").wait_for()
+    page.locator(".ecg-start input").fill("30")
+    assert "long, 30 to 40 s" in ask(page, "Is it steady here?").inner_text()
+    page.set_input_files("#this-upload input[type=file]", files)
+    page.wait_for_function(
+        "s => JSON.parse(document.querySelector(s).dataset.geometry).strips[0].start_s === 0",
+        arg=STRIPS,
+    )
+    assert "long ·" in ask(page, "Is it steady there?").inner_text()
 
 
 def test_an_ecg_chosen_by_mouse_or_keyboard_is_drawn_once(page):
