@@ -281,9 +281,12 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
             )
             status = _html(status_html(loader), elem_id="status")
         with gr.Row(elem_id="choose"):
-            one = _slot("This ECG", "this", names, names[0] if names else None)
+            one = _slot(
+                "This ECG (the second, later one where there are two)",
+                "this", names, names[0] if names else None,
+            )  # fmt: skip
             two = _slot(
-                "Comparison ECG (the earlier one, optional)",
+                "Comparison ECG (the first, earlier one; optional)",
                 "other",
                 [NO_COMPARISON, *names],
                 NO_COMPARISON,

@@ -372,17 +372,21 @@ def test_p6_two_ecgs_side_by_side_stacked_and_overlaid(page):
     page.locator(STRIPS).nth(1).wait_for()
     boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
+    labels = [page.locator(STRIPS).nth(i).get_attribute("aria-label") for i in (0, 1)]
+    assert "Second (later): steady 75," in labels[0] and "First (earlier): fast 100," in labels[1]
     choose(page, "compare", "stacked")
     boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["x"] == boxes[1]["x"] and boxes[0]["y"] < boxes[1]["y"]
     page.click("#median button")
     page.wait_for_selector(f"{BEATS}[data-geometry]")
     label = page.locator(BEATS).get_attribute("aria-label")
-    assert "steady 75 and fast 100" in label and "aligned on R" in label
+    assert "Second (later): steady 75 and First (earlier): fast 100" in label
+    assert "aligned on R" in label
     assert len(geometry(page, BEATS)["strips"]) == 12
     pick(page, "other", "None")
     page.locator("#quality b").nth(1).wait_for(state="detached")
     assert page.locator(STRIPS).count() == 1
+    assert "(later)" not in page.locator(STRIPS).get_attribute("aria-label")
 
 
 def test_p7_measurements_of_both_and_their_change(page):
@@ -525,7 +529,7 @@ def test_two_tracings_of_one_patient_are_compared(browser, url, ecg_data):
         page.locator("#median button").first.click()
         page.locator(f"{BEATS}[data-geometry]").wait_for()
         label = page.locator(BEATS).get_attribute("aria-label")
-        assert "00973_lr and 00961_lr" in label
+        assert "00973_lr and First (earlier): 00961_lr" in label
 
 
 def test_the_trained_model_answers_about_two_ecgs_and_is_put_to_the_test(browser, tmp_path):
@@ -634,6 +638,15 @@ def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
     pick(page, "other", "fast 100")
     assert geometry(page)["strips"][0]["start_s"] == 0, "a new comparison begins anew"
     assert "one minute ·" in ask(page, "Is it steady there?").inner_text()
+
+
+def test_what_of_a_very_long_recording_is_not_shown_is_said(page, monkeypatch):
+    monkeypatch.setattr("ecgqa.paper.MOST_SAMPLES", 40 * 500)
+    pick(page, "this", "one minute")
+    slider = page.locator(".ecg-start")
+    slider.get_by_text("0 to 10 s of 60 s").wait_for()
+    assert slider.inner_text().endswith("what follows 40 s is not shown")
+    assert slider.locator("input").get_attribute("max") == "30"
 
 
 def test_a_file_that_comes_again_is_shown_and_asked_about_from_its_beginning(page, tmp_path):
