@@ -102,7 +102,8 @@ class Desk:
     only what is its own, so that none puts back what another has just replaced.
 
     ecgs: the whole recordings. pending: files that wait for their rate or unit. turns: how many
-    recordings were asked for. drawn: what the paper shows of them.
+    recordings were asked for. drawn: what the paper shows of them. asked: the last question.
+    said: what was answered.
     """
 
     def __init__(self) -> None:
@@ -110,6 +111,8 @@ class Desk:
         self.pending: list[list[tuple[str, bytes]] | None] = [None, None]
         self.turns = [0, 0]
         self.drawn = Drawn()
+        self.asked = ""
+        self.said: list[Said] = []
 
     def turn(self, place: int) -> int:
         """The number of a recording that begins to be read; the newest one gets the place."""
@@ -328,17 +331,15 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
             None, html_template="<div></div>", js_on_load=HAND_OVER, apply_default_css=False,
             elem_id="handed",
         )  # fmt: skip
-        asked = gr.State("", time_to_live=KEPT_S)
-        kept = gr.State([], time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
         _wire_reading(
             page, gallery, (one, two), desk, sheet, quality, tracing, table, beats, proof, marks
         )
         _wire_questions(
             loader, gallery, desk, chat, about, question, ask_button, stop_button, examples,
-            asked, test_button, proof, marks, kept,
+            test_button, proof, marks,
         )  # fmt: skip
-        _wire_export(desk, kept, keep_buttons, handed)
+        _wire_export(desk, keep_buttons, handed)
         clock.tick(
             lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
             outputs=[status, clock],
@@ -549,8 +550,8 @@ def _wire_reading(
 
 
 def _wire_questions(
-    loader, gallery, desk, chat, about, question, ask_button, stop_button, examples, asked,
-    test_button, proof, marks, kept,
+    loader, gallery, desk, chat, about, question, ask_button, stop_button, examples,
+    test_button, proof, marks,
 ) -> None:  # fmt: skip
     """Events that ask the model.
 
@@ -566,26 +567,28 @@ def _wire_questions(
         ecg, text = present(this), checked(text)
         return Waiting(text, ecg, second_ecg(text, which, other))
 
-    def put_again(text, last, which, desk):
-        text = (text or "").strip() or last
+    def put_and_clear(text, which, desk, waiting):
+        """The box is emptied once: what is typed while the answer comes stays in it."""
+        return put(text, which, desk, waiting), ""
+
+    def put_again(text, which, desk):
+        text = (text or "").strip() or desk.asked
         if not text:
             raise QuestionError("Please ask a question first; the test then asks it again.")
         return put(text, which, desk, None)
 
-    def converse(waiting, talk, kept):
-        (text, ecg, other), talk = waiting, list(talk or [])
-        said = [*talk, {"role": "user", "content": as_text(text)}]
+    def converse(waiting, talk, desk):
+        (text, ecg, other), desk.asked = waiting, waiting.text
+        said = [*(talk or []), {"role": "user", "content": as_text(text)}]
+        yield [*said, {"role": "assistant", "content": "…"}], []
         while not loader.wait(0.3):
             progress = f"*Waiting for the model: {as_text(loader.text)} …*"
-            last = {"role": "assistant", "content": progress}
-            yield [*said, last], gr.skip(), gr.skip(), [], kept
+            yield [*said, {"role": "assistant", "content": progress}], []
         answer, assistant = None, loader.assistant()
         for answer in assistant.stream_answer(text, ecg, other):
-            growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
-            yield [*said, growing], "", text, [], kept
+            yield [*said, {"role": "assistant", "content": as_text(answer.text) or "…"}], []
         if answer is not None:
-            last = {"role": "assistant", "content": answer_html(answer)}
-            yield [*said, last], "", text, [], kept
+            yield [*said, {"role": "assistant", "content": answer_html(answer)}], []
             found = assistant.evidence(text, answer, ecg, other)
             rests_on = evidence_words(found, answer.ecg_names)
             numbers = checks(found.findings, measure(ecg)) if found.findings else []
@@ -593,9 +596,9 @@ def _wire_questions(
             said_so = [f"Measured: {one.words}" for one in numbers]
             known = (*answer.remarks, *said_so, sureness(answer), provenance(answer), rests_on)
             facts = " · ".join(filter(None, known))
-            kept = [*kept, Said(text, answer.text, facts)]
+            desk.said.append(Said(text, answer.text, facts))
             ecgs = [ecg] if other is None else [other, ecg]
-            yield [*said, last], "", text, paper.marks(found, ecgs), kept
+            yield [*said, last], paper.marks(found, ecgs)
 
     def prove(waiting, progress=gr.Progress()):  # noqa: B008
         text, ecg, other = waiting
@@ -610,14 +613,14 @@ def _wire_questions(
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
     asking = gr.on(
         [question.submit, ask_button.click],
-        in_plain_words(put),
+        in_plain_words(put_and_clear),
         [question, about, desk, to_answer],
-        to_answer,
+        [to_answer, question],
         **quiet,
     ).success(
         in_plain_words(converse),
-        [to_answer, chat, kept],
-        [chat, question, asked, marks, kept],
+        [to_answer, chat, desk],
+        [chat, marks],
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",
@@ -625,7 +628,7 @@ def _wire_questions(
     )
     asking.then(lambda: None, outputs=to_answer, **quiet)
     testing = test_button.click(
-        in_plain_words(put_again), [question, asked, about, desk], to_prove, **quiet
+        in_plain_words(put_again), [question, about, desk], to_prove, **quiet
     ).success(
         in_plain_words(prove),
         to_prove,
@@ -642,17 +645,17 @@ def _wire_questions(
         )  # fmt: skip
 
 
-def _wire_export(desk, kept, buttons, handed) -> None:
+def _wire_export(desk, buttons, handed) -> None:
     """Events that hand out the page or its numbers."""
 
-    def export(kind, desk, said):
+    def export(kind, desk):
         this, other = desk.drawn.seen
         ecgs = [ecg for ecg in (present(this), other) if ecg is not None]
         measured = [measure(ecg) for ecg in ecgs]
         if kind == "csv":
             content = measurements_csv(ecgs, measured).encode("utf-8-sig")
         else:
-            content = (pdf if kind == "pdf" else png)(ecgs, measured, said or [])
+            content = (pdf if kind == "pdf" else png)(ecgs, measured, desk.said)
         name = re.sub(r"[^\w.-]+", "_", ecgs[0].name)[:60].strip("._") or "ecg"
         return {
             "time_ns": time.time_ns(),  # the browser is told of what differs from before only
@@ -662,7 +665,7 @@ def _wire_export(desk, kept, buttons, handed) -> None:
 
     for kind, button in buttons.items():
         button.click(
-            in_plain_words(functools.partial(export, kind)), [desk, kept], handed,
+            in_plain_words(functools.partial(export, kind)), desk, handed,
             show_progress="minimal", show_progress_on=button, api_visibility="private", **FREE,
         )  # fmt: skip
 

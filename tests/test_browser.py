@@ -602,6 +602,22 @@ def test_answers_stream_and_can_be_stopped(browser):
         assert "yes, this is" in answers.inner_text()
 
 
+def test_what_is_typed_while_an_answer_comes_stays_in_the_box(browser):
+    step = threading.Event()
+    with served(lambda progress: FakeAssistant(step)) as url, visit(browser, url) as page:
+        box = page.locator("#question textarea")
+        facts = ask(page, "Is it regular?")
+        page.locator("#answers").get_by_text("Is it regular?").wait_for()
+        assert box.input_value() == ""
+        box.fill("And is it")
+        for _ in range(100):
+            step.set()
+            page.wait_for_timeout(30)
+            if facts.count():
+                break
+        assert facts.count() and box.input_value() == "And is it"
+
+
 def test_a_question_is_answered_about_the_ecg_it_was_asked_of(browser):
     """It waits for another session's answer while another ECG is chosen."""
     step = threading.Event()
