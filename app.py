@@ -1,7 +1,9 @@
 """The screen: `python app.py` opens the page on which an ECG is read, compared and asked about.
 
 Everything that knows gradio is here; what a number or a line on the paper means is in `ecgqa`. A
-patient's data lives in the `Desk` of one browser session and in function arguments only.
+patient's recordings live in the `Desk` of one browser session and in function arguments only. What
+a session was last shown (paper, picture, answers) gradio itself keeps in memory, until `SESSIONS`
+others have come after it.
 """
 
 import argparse
@@ -14,11 +16,11 @@ import re
 import secrets
 import sys
 import tempfile
-import time
 import traceback
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 # Both must be said before gradio is imported: nothing is looked up on the network while serving.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -54,7 +56,8 @@ from ecgqa.report import (
     tracing_html,
 )
 
-KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
+KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use, or when it is closed
+SESSIONS = 64  # of so many gradio keeps what they were last shown
 SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
 NO_COMPARISON = "None"
 BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
@@ -102,15 +105,23 @@ class Desk:
     only what is its own, so that none puts back what another has just replaced.
 
     ecgs: the whole recordings. pending: files that wait for their rate or unit. turns: how many
-    recordings were asked for. drawn: what the paper shows of them. asked: the last question.
-    said: what was answered.
+    recordings were asked for. drawn: what the paper shows of them. waiting: the question that is
+    answered next or now. to_prove: the one that is put to the test. asked: the last one. said: what was
+    answered.
     """
 
     def __init__(self) -> None:
+        self.turns = [0, 0]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all of it, what is being read too."""
+        self.turns = [turn + 1 for turn in self.turns]
         self.ecgs: list[ECG | None] = [None, None]
         self.pending: list[list[tuple[str, bytes]] | None] = [None, None]
-        self.turns = [0, 0]
         self.drawn = Drawn()
+        self.waiting: Waiting | None = None
+        self.to_prove: Waiting | None = None
         self.asked = ""
         self.said: list[Said] = []
 
@@ -247,8 +258,8 @@ def present(ecg: ECG | None) -> ECG:
     """The ECG of this session, or a plain word that there is none."""
     if ecg is None:
         raise EcgFileError(
-            "There is no ECG to ask about: please choose or upload one "
-            f"(recordings are forgotten after {KEPT_S // 60} minutes)."
+            "There is no ECG here: please choose or upload one "
+            f"(recordings are forgotten after {KEPT_S // 60} minutes without use)."
         )
     return ecg
 
@@ -441,6 +452,7 @@ def _wire_reading(
     Recordings are read at once, each for its own place. What follows is done one by one: an event
     of a state's change that comes while another runs is run after it, on the newest desk.
     """
+    desks: WeakValueDictionary[str, Desk] = WeakValueDictionary()
     chosen, moved = gr.State(""), gr.State("")
     places = gr.JSON(visible=False)
 
@@ -486,17 +498,24 @@ def _wire_reading(
     def read_again(place, rate_hz, units, desk):
         return read(place, desk.pending[place], rate_hz, units, desk)
 
-    def draw(desk):
+    def draw(desk, request: gr.Request):
         """The paper, from the beginning of both recordings."""
+        desks[request.session_hash or ""] = desk
         ecgs, drawing = tuple(desk.ecgs), secrets.token_hex(8)
         strips = [paper.payload(ecg) if ecg else None for ecg in ecgs]
         desk.drawn = Drawn(drawing, tuple(ecg.stretch(0) if ecg else None for ecg in ecgs))
         shown = {"kind": "strips", "drawing": drawing, "ecgs": strips}
         return desk, drawing, shown, quality_html(ecgs), tracing_html(ecgs), "", []
 
+    def forget(request: gr.Request):
+        """The page was closed; by itself gradio would keep its states for another hour."""
+        if desk := desks.pop(request.session_hash or "", None):
+            desk.clear()
+
     def walk(to, desk):
         """Ten other seconds of a long recording, where the paper's sliders stand."""
         before = desk.drawn
+        present(before.seen[0] or before.seen[1])
         if to["drawing"] != before.drawing:  # another drawing is on its way to the page
             return gr.skip()
         starts = zip(desk.ecgs, to["start_s"], strict=True)
@@ -516,6 +535,7 @@ def _wire_reading(
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
     at_once: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}
+    page.unload(forget)
     chosen.change(
         in_plain_words(draw), desk, [desk, moved, sheet, quality, tracing, proof, marks], **quiet
     )
@@ -558,27 +578,38 @@ def _wire_questions(
     A question waits for its turn together with the ECGs that were on the page when it was asked:
     another one may be chosen meanwhile.
     """
-    to_answer, to_prove = (gr.State(None, time_to_live=KEPT_S) for _ in range(2))
 
-    def put(text, which, desk, waiting):
-        if waiting:
-            raise QuestionError("Please wait for the answer to your last question, or press Stop.")
+    def about_what_is_shown(text, which, desk):
         this, other = desk.drawn.seen
         ecg, text = present(this), checked(text)
         return Waiting(text, ecg, second_ecg(text, which, other))
 
-    def put_and_clear(text, which, desk, waiting):
+    def put(text, which, desk):
         """The box is emptied once: what is typed while the answer comes stays in it."""
-        return put(text, which, desk, waiting), ""
+        if desk.waiting:
+            raise QuestionError("Please wait for the answer to your last question, or press Stop.")
+        desk.waiting = about_what_is_shown(text, which, desk)
+        return desk, ""
 
     def put_again(text, which, desk):
         text = (text or "").strip() or desk.asked
         if not text:
             raise QuestionError("Please ask a question first; the test then asks it again.")
-        return put(text, which, desk, None)
+        desk.to_prove = about_what_is_shown(text, which, desk)
+        return desk
 
-    def converse(waiting, talk, desk):
-        (text, ecg, other), desk.asked = waiting, waiting.text
+    def answered(desk):
+        desk.waiting = None
+
+    def proved(desk):
+        desk.to_prove = None
+
+    def stopped(desk):
+        desk.waiting = desk.to_prove = None
+
+    def converse(desk, talk):
+        text, ecg, other = desk.waiting
+        desk.asked = text
         said = [*(talk or []), {"role": "user", "content": as_text(text)}]
         yield [*said, {"role": "assistant", "content": "…"}], []
         while not loader.wait(0.3):
@@ -600,8 +631,8 @@ def _wire_questions(
             ecgs = [ecg] if other is None else [other, ecg]
             yield [*said, last], paper.marks(found, ecgs)
 
-    def prove(waiting, progress=gr.Progress()):  # noqa: B008
-        text, ecg, other = waiting
+    def prove(desk, progress=gr.Progress()):  # noqa: B008
+        text, ecg, other = desk.to_prove
         progress(0, desc="Waiting for the model")
         assistant = loader.assistant()
         result = assistant.random_ecg_test(
@@ -613,31 +644,32 @@ def _wire_questions(
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
     asking = gr.on(
         [question.submit, ask_button.click],
-        in_plain_words(put_and_clear),
-        [question, about, desk, to_answer],
-        [to_answer, question],
+        in_plain_words(put),
+        [question, about, desk],
+        [desk, question],
         **quiet,
     ).success(
         in_plain_words(converse),
-        [to_answer, chat, desk],
+        [desk, chat],
         [chat, marks],
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    asking.then(lambda: None, outputs=to_answer, **quiet)
+    asking.then(answered, desk, **quiet)
     testing = test_button.click(
-        in_plain_words(put_again), [question, about, desk], to_prove, **quiet
+        in_plain_words(put_again), [question, about, desk], desk, **quiet
     ).success(
         in_plain_words(prove),
-        to_prove,
+        desk,
         proof,
         show_progress="full",
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    stop_button.click(lambda: None, outputs=to_answer, cancels=[asking, testing], **quiet)
+    testing.then(proved, desk, **quiet)
+    stop_button.click(stopped, desk, cancels=[asking, testing], **quiet)
     for dataset in examples:
         dataset.click(
             lambda sample: sample[0], dataset, question,
@@ -658,15 +690,19 @@ def _wire_export(desk, buttons, handed) -> None:
             content = (pdf if kind == "pdf" else png)(ecgs, measured, desk.said)
         name = re.sub(r"[^\w.-]+", "_", ecgs[0].name)[:60].strip("._") or "ecg"
         return {
-            "time_ns": time.time_ns(),  # the browser is told of what differs from before only
             "name": f"{name}.{kind}", "type": MEDIA[kind],
             "base64": base64.b64encode(content).decode("ascii"),
-        }  # fmt: skip
+        }, desk  # fmt: skip
 
     for kind, button in buttons.items():
-        button.click(
-            in_plain_words(functools.partial(export, kind)), desk, handed,
+        given = button.click(
+            in_plain_words(functools.partial(export, kind)), desk, [handed, desk],
             show_progress="minimal", show_progress_on=button, api_visibility="private", **FREE,
+        )  # fmt: skip
+        # It is not kept; and what did not change would not be handed out a second time.
+        given.success(
+            lambda: None, outputs=handed,
+            show_progress="hidden", api_visibility="private", **FREE,
         )  # fmt: skip
 
 
@@ -754,7 +790,8 @@ def launch_settings() -> dict:
     system = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
     return {
         "share": False, "show_error": False, "max_file_size": "64mb", "run_history": False,
-        "enable_monitoring": False, "mcp_server": False, "ssr_mode": False, "pwa": False,
+        "state_session_capacity": SESSIONS, "enable_monitoring": False, "mcp_server": False,
+        "ssr_mode": False, "pwa": False,
         "footer_links": [], "inbrowser": False, "css_paths": [STYLE],
         "theme": Theme(
             primary_hue="blue", neutral_hue="slate", radius_size="sm", spacing_size="sm",

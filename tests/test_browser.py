@@ -805,6 +805,52 @@ def test_a_recording_that_cannot_be_opened_leaves_no_name_behind(slow):
     papers(slow, "steady 75")
 
 
+@pytest.fixture
+def desks(monkeypatch):
+    """Every desk of the sessions that begin while a test runs, and the plain one they begin as."""
+    made = []
+
+    class Watched(app.Desk):
+        def __deepcopy__(self, memo):
+            made.append(Watched())
+            return made[-1]
+
+    monkeypatch.setattr(app, "Desk", Watched)
+    return made
+
+
+def test_a_closed_page_is_forgotten_at_once(browser, desks):
+    with served() as url:
+        with visit(browser, url) as page:
+            ask(page, "Is it regular?").wait_for()
+            page.locator("#answers .rests").wait_for()
+            (mine,) = (desk for desk in desks if desk.ecgs[0])
+            assert mine.drawn.seen[0] and mine.asked and mine.said
+        for _ in range(100):
+            if not mine.ecgs[0]:
+                break
+            time.sleep(0.1)
+    assert mine.ecgs == [None, None] and mine.drawn == app.Drawn()
+    assert not mine.asked and mine.said == []
+
+
+def test_recordings_are_forgotten_without_use_and_kept_while_they_are_used(browser, monkeypatch):
+    monkeypatch.setattr(app, "KEPT_S", 6)
+    with served() as url, visit(browser, url) as page:
+        take(page, "this", "one minute")
+        papers(page, "one minute")
+        slider = page.locator(".ecg-start input")
+        for second in range(10, 50, 10):  # eight seconds, and never six without use
+            slider.fill(str(second))
+            page.wait_for_timeout(2000)
+        assert "one minute, 40 to 50 s" in ask(page, "Is it still here?").inner_text()
+        page.locator("#answers .rests").wait_for()
+        page.wait_for_timeout(8000)
+        slider.fill("20")
+        page.locator("[data-testid=toast-body]").get_by_text("There is no ECG here").wait_for()
+        assert "Sorry" not in page.content()
+
+
 def test_names_and_questions_are_text_and_never_run(page):
     page.locator("#status").get_by_text("Model ready").wait_for()
     pick(page, "this", EVIL_NAME)
