@@ -18,6 +18,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
@@ -106,8 +107,8 @@ class Desk:
 
     ecgs: the whole recordings. pending: files that wait for their rate or unit. turns: how many
     recordings were asked for. drawn: what the paper shows of them. waiting: the question that is
-    answered next or now. to_prove: the one that is put to the test. asked: the last one. said: what was
-    answered.
+    answered next or now. to_prove: the one that is put to the test. asked: the last one. said:
+    what was answered.
     """
 
     def __init__(self) -> None:
@@ -262,6 +263,13 @@ def present(ecg: ECG | None) -> ECG:
             f"(recordings are forgotten after {KEPT_S // 60} minutes without use)."
         )
     return ecg
+
+
+def placed(stretch: ECG, whole: ECG) -> str:
+    """A stretch's name with its seconds, also where it is the beginning of a longer recording."""
+    if stretch is whole:
+        return whole.name
+    return f"{whole.name}, {stretch.start_s:g} to {stretch.start_s + stretch.seconds:.0f} s"
 
 
 def random_patients(gallery: Gallery, ecg: ECG, other: ECG | None) -> list[tuple[str, ECG]]:
@@ -498,6 +506,11 @@ def _wire_reading(
     def read_again(place, rate_hz, units, desk):
         return read(place, desk.pending[place], rate_hz, units, desk)
 
+    def quality_of(ecgs, desk):
+        """Of the ten seconds that are asked about, as the answers' own judgement is."""
+        pairs = zip(ecgs, desk.drawn.seen, strict=True)
+        return quality_html(seen and replace(seen, name=placed(seen, ecg)) for ecg, seen in pairs)
+
     def draw(desk, request: gr.Request):
         """The paper, from the beginning of both recordings."""
         desks[request.session_hash or ""] = desk
@@ -505,7 +518,7 @@ def _wire_reading(
         strips = [paper.payload(ecg) if ecg else None for ecg in ecgs]
         desk.drawn = Drawn(drawing, tuple(ecg.stretch(0) if ecg else None for ecg in ecgs))
         shown = {"kind": "strips", "drawing": drawing, "ecgs": strips}
-        return desk, drawing, shown, quality_html(ecgs), tracing_html(ecgs), "", []
+        return desk, drawing, shown, quality_of(ecgs, desk), tracing_html(ecgs), "", []
 
     def forget(request: gr.Request):
         """The page was closed; by itself gradio would keep its states for another hour."""
@@ -518,10 +531,11 @@ def _wire_reading(
         present(before.seen[0] or before.seen[1])
         if to["drawing"] != before.drawing:  # another drawing is on its way to the page
             return gr.skip()
-        starts = zip(desk.ecgs, to["start_s"], strict=True)
+        ecgs = tuple(desk.ecgs)
+        starts = zip(ecgs, to["start_s"], strict=True)
         seen = tuple(ecg.stretch(float(start_s)) if ecg else None for ecg, start_s in starts)
         desk.drawn = Drawn(before.drawing, seen)
-        return desk, secrets.token_hex(8), "", []
+        return desk, secrets.token_hex(8), quality_of(ecgs, desk), "", []
 
     def measure_both(desk):
         this, other = desk.drawn.seen
@@ -541,7 +555,7 @@ def _wire_reading(
     )
     # An event that was put off would bring the data it came with: this one asks where they stand.
     sheet.select(
-        in_plain_words(walk), [places, desk], [desk, moved, proof, marks],
+        in_plain_words(walk), [places, desk], [desk, moved, quality, proof, marks],
         js=WHERE_IT_STANDS, trigger_mode="always_last", **quiet,
     )  # fmt: skip
     moved.change(
