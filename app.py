@@ -1,7 +1,9 @@
 """The screen: `python app.py` opens the page on which an ECG is read, compared and asked about.
 
 Everything that knows gradio is here; what a number or a line on the paper means is in `ecgqa`. A
-patient's data lives in the `gr.State` of one browser session and in function arguments only.
+patient's recordings live in the `Desk` of one browser session and in function arguments only. What
+a session was last shown (paper, picture, answers) gradio itself keeps in memory, until `SESSIONS`
+others have come after it.
 """
 
 import argparse
@@ -16,8 +18,10 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 # Both must be said before gradio is imported: nothing is looked up on the network while serving.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -54,7 +58,8 @@ from ecgqa.report import (
 )
 from ecgqa.wording import compares
 
-KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use
+KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use, or when it is closed
+SESSIONS = 64  # of so many gradio keeps what they were last shown
 SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
 NO_COMPARISON = "None"
 BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
@@ -64,6 +69,10 @@ STYLE = Path(__file__).parent / "ecgqa" / "paper.css"
 TELL_PAPER = """
 const tell = () => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: props.value}));
 watch("value", tell);
+"""
+# What `walk` is told: the drawing on the paper, and where each ECG of it begins.
+WHERE_IT_STANDS = """
+(places, desk) => [JSON.parse(document.querySelector("#paper .ecg-paper").dataset.places), desk]
 """
 # Gives a file to the browser: it comes in the page's own data and never lies on the server's disk.
 HAND_OVER = """
@@ -82,6 +91,46 @@ MEDIA = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv"}
 # One question at a time; drawing never waits for it.
 MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1}
 FREE: dict[str, Any] = {"concurrency_limit": None}
+
+
+class Drawn(NamedTuple):
+    """A drawing by its id, and the ten seconds of both ECGs that are measured and asked about."""
+
+    drawing: str = ""
+    seen: tuple[ECG | None, ...] = (None, None)
+
+
+class Desk:
+    """What lies before one session: place 0 is this ECG, place 1 the comparison.
+
+    Several events may be under way at once. They share this object and change it in place, each
+    only what is its own, so that none puts back what another has just replaced.
+
+    ecgs: the whole recordings. pending: files that wait for their rate or unit. turns: how many
+    recordings were asked for. drawn: what the paper shows of them. waiting: the question that is
+    answered next or now. to_prove: the one that is put to the test. asked: the last one. said:
+    what was answered.
+    """
+
+    def __init__(self) -> None:
+        self.turns = [0, 0]
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all of it, what is being read too."""
+        self.turns = [turn + 1 for turn in self.turns]
+        self.ecgs: list[ECG | None] = [None, None]
+        self.pending: list[list[tuple[str, bytes]] | None] = [None, None]
+        self.drawn = Drawn()
+        self.waiting: Waiting | None = None
+        self.to_prove: Waiting | None = None
+        self.asked = ""
+        self.said: list[Said] = []
+
+    def turn(self, place: int) -> int:
+        """The number of a recording that begins to be read; the newest one gets the place."""
+        self.turns[place] += 1
+        return self.turns[place]
 
 
 class Waiting(NamedTuple):
@@ -213,10 +262,17 @@ def present(ecg: ECG | None) -> ECG:
     """The ECG of this session, or a plain word that there is none."""
     if ecg is None:
         raise EcgFileError(
-            "There is no ECG to ask about: please choose or upload one "
-            f"(recordings are forgotten after {KEPT_S // 60} minutes)."
+            "There is no ECG here: please choose or upload one "
+            f"(recordings are forgotten after {KEPT_S // 60} minutes without use)."
         )
     return ecg
+
+
+def placed(stretch: ECG, whole: ECG) -> str:
+    """A stretch's name with its seconds, also where it is the beginning of a longer recording."""
+    if stretch is whole:
+        return whole.name
+    return f"{whole.name}, {stretch.start_s:g} to {stretch.start_s + stretch.seconds:.0f} s"
 
 
 def random_patients(gallery: Gallery, ecg: ECG, other: ECG | None) -> list[tuple[str, ECG]]:
@@ -250,14 +306,17 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
             )
             status = _html(status_html(loader), elem_id="status")
         with gr.Row(elem_id="choose"):
-            one = _slot("This ECG", "this", names, names[0] if names else None)
+            one = _slot(
+                "This ECG (the second, later one where there are two)",
+                "this", names, names[0] if names else None,
+            )  # fmt: skip
             two = _slot(
-                "Comparison ECG (the earlier one, optional)",
+                "Comparison ECG (the first, earlier one; optional)",
                 "other",
                 [NO_COMPARISON, *names],
                 NO_COMPARISON,
             )
-        seen = [one["seen"], two["seen"]]
+        desk = gr.State(Desk(), time_to_live=KEPT_S)
         sheet = _paper("strips", "paper")
         quality = _html(elem_id="quality")
         tracing = _html(elem_id="tracing")
@@ -295,17 +354,15 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
             None, html_template="<div></div>", js_on_load=HAND_OVER, apply_default_css=False,
             elem_id="handed",
         )  # fmt: skip
-        asked = gr.State("", time_to_live=KEPT_S)
-        kept = gr.State([], time_to_live=KEPT_S)
         clock = gr.Timer(0.7)
         _wire_reading(
-            page, gallery, (one, two), seen, sheet, quality, tracing, table, beats, proof, marks
+            page, gallery, (one, two), desk, sheet, quality, tracing, table, beats, proof, marks
         )
         _wire_questions(
-            loader, gallery, seen, chat, about, question, ask_button, stop_button, examples,
-            asked, test_button, proof, marks, kept,
+            loader, gallery, desk, chat, about, question, ask_button, stop_button, examples,
+            test_button, proof, marks,
         )  # fmt: skip
-        _wire_export(seen, kept, keep_buttons, handed)
+        _wire_export(desk, keep_buttons, handed)
         clock.tick(
             lambda: (status_html(loader), gr.Timer(active=not loader.is_done)),
             outputs=[status, clock],
@@ -339,10 +396,7 @@ def _paper(kind: str, elem_id: str) -> gr.HTML:
 
 
 def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> dict:
-    """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid.
-
-    State "ecg" is the whole recording, "seen" the ten seconds that are measured and asked about.
-    """
+    """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid."""
     with gr.Column(min_width=300, elem_id=elem_id, elem_classes="slot"):
         _html(f"<h2>{title}</h2>")
         with gr.Row(elem_classes="slot-row"):
@@ -367,9 +421,7 @@ def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> di
             again = gr.Button("Read the file with these", min_width=140, elem_id=f"{elem_id}-again")
     return {
         "pick": pick, "upload": upload, "unsaid": unsaid, "rate": rate, "units": units,
-        "again": again, "ecg": gr.State(None, time_to_live=KEPT_S),
-        "seen": gr.State(None, time_to_live=KEPT_S),
-        "pending": gr.State(None, time_to_live=KEPT_S),
+        "again": again,
     }  # fmt: skip
 
 
@@ -405,48 +457,92 @@ def _examples() -> list[gr.Dataset]:
 
 
 def _wire_reading(
-    page, gallery, slots, seen, sheet, quality, tracing, table, beats, proof, marks
+    page, gallery, slots, desk, sheet, quality, tracing, table, beats, proof, marks
 ) -> None:
-    """Events that choose, draw and measure; none of them touches the model."""
-    states = [slot["ecg"] for slot in slots]
-    drawn = [sheet, quality, tracing, proof, marks, *seen]
+    """Events that choose, draw and measure; none of them touches the model.
 
-    def draw(place, ecg, beside):
-        """What the page shows once `ecg` has come to slot `place`, beside the other slot's."""
-        both = (ecg, beside) if place == 0 else (beside, ecg)
-        ecgs = [paper.payload(one) if one else None for one in both]
-        starts = [one.stretch(0) if one else None for one in both]
-        found = quality_html(both), tracing_html(both)
-        return {"kind": "strips", "ecgs": ecgs}, *found, "", [], *starts
+    Recordings are read at once, each for its own place. What follows is done one by one: an event
+    of a state's change that comes while another runs is run after it, on the newest desk.
+    """
+    desks: WeakValueDictionary[str, Desk] = WeakValueDictionary()
+    chosen, moved = gr.State(""), gr.State("")
+    places = gr.JSON(visible=False)
 
-    def choose(place, name, beside):
-        if not name:  # an upload emptied the box: its own event draws
+    def settle(place, ecg, desk):
+        """Gives a recording its place, and forgets what was asked about its file."""
+        desk.ecgs[place], desk.pending[place] = ecg, None
+        return desk, secrets.token_hex(8), gr.Row(visible=False), None, None
+
+    def choose(place, name, desk):
+        if not name:  # an upload emptied the box
             return gr.skip()
+        turn = desk.turn(place)
         ecg = gallery.open(name) if name != NO_COMPARISON else None
-        return ecg, None, gr.Row(visible=False), *draw(place, ecg, beside)
+        return settle(place, ecg, desk) if desk.turns[place] == turn else gr.skip()
 
-    def read(place, taken, rate_hz, units, beside):
-        """A recording, or the question what the file leaves unsaid, with the files kept for it."""
+    def read(place, taken, rate_hz, units, desk):
+        """A recording, or the question what the file leaves unsaid, with the files kept for it.
+
+        Rate and unit are asked for each file anew: what was typed for one says nothing of another.
+        """
+        turn = desk.turn(place)
         try:
             ecg = read_taken(taken or [], rate_hz, units)
         except EcgFileError as error:
             if not error.wants:
                 raise
+            if desk.turns[place] != turn:
+                return gr.skip()
             gr.Info(html.escape(str(error)), title="One more thing", duration=20)
-            unchanged = (gr.skip() for _ in drawn)
-            return gr.skip(), taken, gr.Row(visible=True), None, gr.skip(), *unchanged
-        return ecg, None, gr.Row(visible=False), None, None, *draw(place, ecg, beside)
+            desk.pending[place] = taken
+            asked = gr.Row(visible=True), rate_hz or None, units or None
+            return desk, gr.skip(), *asked, None, gr.skip()
+        if desk.turns[place] != turn:
+            return gr.skip()
+        return *settle(place, ecg, desk), None, None
 
-    def upload(place, files, rate_hz, units, beside):
-        return read(place, take(files or []), rate_hz, units, beside)
+    def upload(place, files, desk):
+        files = files or []
+        # Until a file is read its box keeps it, and sends it along with the next one.
+        untaken = [file for file in files if Path(file).is_file()]
+        return read(place, take(untaken or files), None, None, desk)
 
-    def walk(to: gr.EventData, this, other, *shown):
-        """Ten other seconds of a long recording, as the paper's slider says."""
-        slot, start_s = to.slot, float(to.start_s)
-        moved = [this, other][slot].stretch(start_s)
-        return "", [], *(moved if i == slot else old for i, old in enumerate(shown))
+    def read_again(place, rate_hz, units, desk):
+        return read(place, desk.pending[place], rate_hz, units, desk)
 
-    def measure_both(this, other):
+    def quality_of(ecgs, desk):
+        """Of the ten seconds that are asked about, as the answers' own judgement is."""
+        pairs = zip(ecgs, desk.drawn.seen, strict=True)
+        return quality_html(seen and replace(seen, name=placed(seen, ecg)) for ecg, seen in pairs)
+
+    def draw(desk, request: gr.Request):
+        """The paper, from the beginning of both recordings."""
+        desks[request.session_hash or ""] = desk
+        ecgs, drawing = tuple(desk.ecgs), secrets.token_hex(8)
+        strips = [paper.payload(ecg) if ecg else None for ecg in ecgs]
+        desk.drawn = Drawn(drawing, tuple(ecg.stretch(0) if ecg else None for ecg in ecgs))
+        shown = {"kind": "strips", "drawing": drawing, "ecgs": strips}
+        return desk, drawing, shown, quality_of(ecgs, desk), tracing_html(ecgs), "", []
+
+    def forget(request: gr.Request):
+        """The page was closed; by itself gradio would keep its states for another hour."""
+        if desk := desks.pop(request.session_hash or "", None):
+            desk.clear()
+
+    def walk(to, desk):
+        """Ten other seconds of a long recording, where the paper's sliders stand."""
+        before = desk.drawn
+        present(before.seen[0] or before.seen[1])
+        if to["drawing"] != before.drawing:  # another drawing is on its way to the page
+            return gr.skip()
+        ecgs = tuple(desk.ecgs)
+        starts = zip(ecgs, to["start_s"], strict=True)
+        seen = tuple(ecg.stretch(float(start_s)) if ecg else None for ecg, start_s in starts)
+        desk.drawn = Drawn(before.drawing, seen)
+        return desk, secrets.token_hex(8), quality_of(ecgs, desk), "", []
+
+    def measure_both(desk):
+        this, other = desk.drawn.seen
         found = [measure(ecg) if ecg else None for ecg in (this, other)]
         beats_drawn = [
             paper.beat_payload(ecg, m, None if ecg is this else found[0])
@@ -455,79 +551,93 @@ def _wire_reading(
         ]
         return measurement_html(*found), {"kind": "beats", "ecgs": beats_drawn}
 
-    def then_measure(event):
-        event.success(
-            in_plain_words(measure_both), seen, [table, beats],
-            show_progress="minimal", api_visibility="private", **FREE,
-        )  # fmt: skip
-
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
-    then_measure(
-        sheet.select(in_plain_words(walk), [*states, *seen], [proof, marks, *seen], **quiet)
+    at_once: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}
+    page.unload(forget)
+    chosen.change(
+        in_plain_words(draw), desk, [desk, moved, sheet, quality, tracing, proof, marks], **quiet
     )
+    # An event that was put off would bring the data it came with: this one asks where they stand.
+    sheet.select(
+        in_plain_words(walk), [places, desk], [desk, moved, quality, proof, marks],
+        js=WHERE_IT_STANDS, trigger_mode="always_last", **quiet,
+    )  # fmt: skip
+    moved.change(
+        in_plain_words(measure_both), desk, [table, beats],
+        show_progress="minimal", api_visibility="private", **FREE,
+    )  # fmt: skip
     for place, slot in enumerate(slots):
-        kept, beside = [slot["ecg"], slot["pending"], slot["unsaid"]], states[1 - place]
+        settled = [desk, chosen, slot["unsaid"], slot["rate"], slot["units"]]
+        boxes = [slot["upload"], slot["pick"]]
         choosing = in_plain_words(functools.partial(choose, place))
         # gradio's dropdown sends `input` twice for each choice, and `select` only for the mouse's
-        then_measure(
-            slot["pick"].change(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet)
-        )
+        picked = slot["pick"].change(choosing, [slot["pick"], desk], settled, **at_once)
         if place == 0:
-            then_measure(page.load(choosing, [slot["pick"], beside], [*kept, *drawn], **quiet))
-        after_reading = [*kept, slot["upload"], slot["pick"], *drawn]
-        unsaid = [slot["rate"], slot["units"], beside]
+            page.load(choosing, [slot["pick"], desk], settled, **quiet)
         uploaded = slot["upload"].upload(
-            in_plain_words(functools.partial(upload, place)), [slot["upload"], *unsaid],
-            after_reading, **quiet,
+            in_plain_words(functools.partial(upload, place)), [slot["upload"], desk],
+            [*settled, *boxes], **at_once,
         )  # fmt: skip
-        # A file that could not be read leaves the box too, so that the next one can come.
+        # What could not be read leaves its box too, so that the next one can come.
+        picked.failure(None, js="() => null", outputs=slot["pick"])
         uploaded.failure(None, js="() => null", outputs=slot["upload"])
-        then_measure(uploaded)
-        then_measure(
-            slot["again"].click(
-                in_plain_words(functools.partial(read, place)), [slot["pending"], *unsaid],
-                after_reading, **quiet,
-            )
+        slot["again"].click(
+            in_plain_words(functools.partial(read_again, place)),
+            [slot["rate"], slot["units"], desk], [*settled, *boxes], **at_once,
         )  # fmt: skip
 
 
 def _wire_questions(
-    loader, gallery, seen, chat, about, question, ask_button, stop_button, examples, asked,
-    test_button, proof, marks, kept,
+    loader, gallery, desk, chat, about, question, ask_button, stop_button, examples,
+    test_button, proof, marks,
 ) -> None:  # fmt: skip
     """Events that ask the model.
 
     A question waits for its turn together with the ECGs that were on the page when it was asked:
     another one may be chosen meanwhile.
     """
-    to_answer, to_prove = (gr.State(None, time_to_live=KEPT_S) for _ in range(2))
 
-    def put(text, which, this, other, waiting):
-        if waiting:
-            raise QuestionError("Please wait for the answer to your last question, or press Stop.")
+    def about_what_is_shown(text, which, desk):
+        this, other = desk.drawn.seen
         ecg, text = present(this), checked(text)
         return Waiting(text, ecg, second_ecg(text, which, other))
 
-    def put_again(text, last, which, this, other):
-        text = (text or "").strip() or last
+    def put(text, which, desk):
+        """The box is emptied once: what is typed while the answer comes stays in it."""
+        if desk.waiting:
+            raise QuestionError("Please wait for the answer to your last question, or press Stop.")
+        desk.waiting = about_what_is_shown(text, which, desk)
+        return desk, ""
+
+    def put_again(text, which, desk):
+        text = (text or "").strip() or desk.asked
         if not text:
             raise QuestionError("Please ask a question first; the test then asks it again.")
-        return put(text, which, this, other, None)
+        desk.to_prove = about_what_is_shown(text, which, desk)
+        return desk
 
-    def converse(waiting, talk, kept):
-        (text, ecg, other), talk = waiting, list(talk or [])
-        said = [*talk, {"role": "user", "content": as_text(text)}]
+    def answered(desk):
+        desk.waiting = None
+
+    def proved(desk):
+        desk.to_prove = None
+
+    def stopped(desk):
+        desk.waiting = desk.to_prove = None
+
+    def converse(desk, talk):
+        text, ecg, other = desk.waiting
+        desk.asked = text
+        said = [*(talk or []), {"role": "user", "content": as_text(text)}]
+        yield [*said, {"role": "assistant", "content": "…"}], []
         while not loader.wait(0.3):
             progress = f"*Waiting for the model: {as_text(loader.text)} …*"
-            last = {"role": "assistant", "content": progress}
-            yield [*said, last], gr.skip(), gr.skip(), [], kept
+            yield [*said, {"role": "assistant", "content": progress}], []
         answer, assistant = None, loader.assistant()
         for answer in assistant.stream_answer(text, ecg, other, alone=other is None):
-            growing = {"role": "assistant", "content": as_text(answer.text) or "…"}
-            yield [*said, growing], "", text, [], kept
+            yield [*said, {"role": "assistant", "content": as_text(answer.text) or "…"}], []
         if answer is not None:
-            last = {"role": "assistant", "content": answer_html(answer)}
-            yield [*said, last], "", text, [], kept
+            yield [*said, {"role": "assistant", "content": answer_html(answer)}], []
             found = assistant.evidence(text, answer, ecg, other)
             rests_on = evidence_words(found, answer.ecg_names)
             numbers = checks(found.findings, measure(ecg)) if found.findings else []
@@ -535,12 +645,12 @@ def _wire_questions(
             said_so = [f"Measured: {one.words}" for one in numbers]
             known = (*answer.remarks, *said_so, sureness(answer), provenance(answer), rests_on)
             facts = " · ".join(filter(None, known))
-            kept = [*kept, Said(text, answer.text, facts)]
+            desk.said.append(Said(text, answer.text, facts))
             ecgs = [ecg] if other is None else [other, ecg]
-            yield [*said, last], "", text, paper.marks(found, ecgs), kept
+            yield [*said, last], paper.marks(found, ecgs)
 
-    def prove(waiting, progress=gr.Progress()):  # noqa: B008
-        text, ecg, other = waiting
+    def prove(desk, progress=gr.Progress()):  # noqa: B008
+        text, ecg, other = desk.to_prove
         progress(0, desc="Waiting for the model")
         assistant = loader.assistant()
         result = assistant.random_ecg_test(
@@ -553,30 +663,31 @@ def _wire_questions(
     asking = gr.on(
         [question.submit, ask_button.click],
         in_plain_words(put),
-        [question, about, *seen, to_answer],
-        to_answer,
+        [question, about, desk],
+        [desk, question],
         **quiet,
     ).success(
         in_plain_words(converse),
-        [to_answer, chat, kept],
-        [chat, question, asked, marks, kept],
+        [desk, chat],
+        [chat, marks],
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    asking.then(lambda: None, outputs=to_answer, **quiet)
+    asking.then(answered, desk, **quiet)
     testing = test_button.click(
-        in_plain_words(put_again), [question, asked, about, *seen], to_prove, **quiet
+        in_plain_words(put_again), [question, about, desk], desk, **quiet
     ).success(
         in_plain_words(prove),
-        to_prove,
+        desk,
         proof,
         show_progress="full",
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    stop_button.click(lambda: None, outputs=to_answer, cancels=[asking, testing], **quiet)
+    testing.then(proved, desk, **quiet)
+    stop_button.click(stopped, desk, cancels=[asking, testing], **quiet)
     for dataset in examples:
         dataset.click(
             lambda sample: sample[0], dataset, question,
@@ -584,26 +695,32 @@ def _wire_questions(
         )  # fmt: skip
 
 
-def _wire_export(seen, kept, buttons, handed) -> None:
+def _wire_export(desk, buttons, handed) -> None:
     """Events that hand out the page or its numbers."""
 
-    def export(kind, this, other, said):
+    def export(kind, desk):
+        this, other = desk.drawn.seen
         ecgs = [ecg for ecg in (present(this), other) if ecg is not None]
         measured = [measure(ecg) for ecg in ecgs]
         if kind == "csv":
             content = measurements_csv(ecgs, measured).encode("utf-8-sig")
         else:
-            content = (pdf if kind == "pdf" else png)(ecgs, measured, said or [])
+            content = (pdf if kind == "pdf" else png)(ecgs, measured, desk.said)
         name = re.sub(r"[^\w.-]+", "_", ecgs[0].name)[:60].strip("._") or "ecg"
         return {
             "name": f"{name}.{kind}", "type": MEDIA[kind],
             "base64": base64.b64encode(content).decode("ascii"),
-        }  # fmt: skip
+        }, desk  # fmt: skip
 
     for kind, button in buttons.items():
-        button.click(
-            in_plain_words(functools.partial(export, kind)), [*seen, kept], handed,
+        given = button.click(
+            in_plain_words(functools.partial(export, kind)), desk, [handed, desk],
             show_progress="minimal", show_progress_on=button, api_visibility="private", **FREE,
+        )  # fmt: skip
+        # It is not kept; and what did not change would not be handed out a second time.
+        given.success(
+            lambda: None, outputs=handed,
+            show_progress="hidden", api_visibility="private", **FREE,
         )  # fmt: skip
 
 
@@ -697,7 +814,8 @@ def launch_settings() -> dict:
     system = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "DejaVu Sans", "sans-serif")
     return {
         "share": False, "show_error": False, "max_file_size": "64mb", "run_history": False,
-        "enable_monitoring": False, "mcp_server": False, "ssr_mode": False, "pwa": False,
+        "state_session_capacity": SESSIONS, "enable_monitoring": False, "mcp_server": False,
+        "ssr_mode": False, "pwa": False,
         "footer_links": [], "inbrowser": False, "css_paths": [STYLE],
         "theme": Theme(
             primary_hue="blue", neutral_hue="slate", radius_size="sm", spacing_size="sm",

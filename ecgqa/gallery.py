@@ -18,7 +18,7 @@ from pydicom.data import get_testdata_file
 
 from ecgqa.formats import read_ecg
 from ecgqa.record import ECG, EcgFileError
-from ecgqa.simulate import FINDINGS, Simulated, simulate
+from ecgqa.simulate import FINDINGS, simulate
 
 SIMULATED = "Simulated: "
 REAL = "Real: 12-lead ECG of pydicom"
@@ -52,29 +52,7 @@ class Gallery:
             return replace(read_ecg([path]), name=REAL)
         if name in self._from_folder:
             return read_ecg(self._files(self._from_folder[name]))
-        return _simulated(name).ecg
-
-    def description(self, name: str) -> str:
-        """What is known of the ECG of that name, in a sentence or two."""
-        if name == REAL:
-            return "A real ECG that comes with the library pydicom. Its diagnosis is not known."
-        if name in self._from_folder:
-            return f"From the gallery folder: {name}"
-        drawn = _simulated(name)
-        numbers = [
-            f"{label} {value:.0f}{unit}"
-            for label, key, unit in (
-                ("rate", "rate_bpm", "/min"),
-                ("PR", "pr_ms", " ms"),
-                ("QRS", "qrs_ms", " ms"),
-                ("QT", "qt_ms", " ms"),
-                ("QRS axis", "axis_deg", "°"),
-            )
-            if (value := drawn.truth[key]) is not None
-        ]
-        return (
-            f"Drawn by a formula. True of it: {'; '.join(drawn.statements)}. {', '.join(numbers)}."
-        )
+        return _simulated(name)
 
     def random_other(
         self, exclude_sha256: str | Collection[str], count: int, seed: int
@@ -129,12 +107,12 @@ def _bundled_names() -> list[str]:
     return [*simulated, REAL] if _pydicom_ecg() else simulated
 
 
-def _simulated(name: str) -> Simulated:
+def _simulated(name: str) -> ECG:
     """The simulated ECG of a gallery name, always the same."""
     finding = name.removeprefix(SIMULATED)
     if not name.startswith(SIMULATED) or finding not in FINDINGS:
         raise EcgFileError("There is no ECG of that name in the gallery.")
-    return simulate(finding)
+    return simulate(finding).ecg
 
 
 def _pydicom_ecg() -> str | None:

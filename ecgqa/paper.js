@@ -1,6 +1,6 @@
 // ECG paper on a canvas: the body of a function (element, trigger, props, server, upload, watch)
-// that a gr.HTML component runs once. props.value is {kind: "strips" | "beats", ecgs: [...]}, each
-// entry a payload of ecgqa/paper.py or null. Everything is placed in millimetres of paper; one
+// that a gr.HTML component runs once. props.value is {kind: "strips" | "beats", drawing: an id that
+// no two strips share, ecgs: [...]}, each entry a payload of ecgqa/paper.py or null. Everything is placed in millimetres of paper; one
 // pxPerMm turns them into pixels for both axes. Names reach the page by fillText and textContent
 // only, never as HTML.
 "use strict";
@@ -439,7 +439,10 @@ function drawHeader(ctx, sheet, k, dpr, pxPerMm) {
     ctx.font = fontOf(k, dpr, 3.6, 650);
     ctx.fillStyle = which === 0 ? COLOUR.ink : COLOUR.second;
     let x = 3 * k;
-    const name = shorten(ctx, ecg.name, Math.max(70 * dpr, (kind === "beats" ? 0.8 : 0.35) * sheet.scroller.clientWidth * dpr));
+    const room = (kind === "beats" ? 0.8 : 0.35) * sheet.scroller.clientWidth * dpr;
+    const order = orderOf(sheet, ecg);
+    const name = order + shorten(ctx, ecg.name,
+      Math.max(70 * dpr, room - ctx.measureText(order).width));
     ctx.fillText(name, x, y);
     x += ctx.measureText(name).width + 14 * dpr;
     if (which === 0) {
@@ -449,6 +452,12 @@ function drawHeader(ctx, sheet, k, dpr, pxPerMm) {
     }
     y += Math.max(6 * k, 15 * dpr);
   });
+}
+
+// Answers speak of the first and the second ECG: of two, the comparison is the first.
+function orderOf(sheet, ecg) {
+  if ((kind === "beats" ? sheet.ecgs : sheets).length < 2) return "";
+  return ecg.slot === 0 ? "Second (later): " : "First (earlier): ";
 }
 
 const formatRate = (rate_hz) => String(Math.round(rate_hz * 100) / 100);
@@ -471,7 +480,7 @@ function describe(sheet, plan, pxPerMm, off, marked) {
       start_s: strip.start_s, seconds: strip.seconds,
     })),
   });
-  const names = sheet.ecgs.map((ecg) => ecg.name).join(" and ");
+  const names = sheet.ecgs.map((ecg) => orderOf(sheet, ecg) + ecg.name).join(" and ");
   const what = kind === "beats" ? "Median beats, aligned on R" : "12-lead ECG on paper";
   const flagged = off.length
     ? `↕ Reaching over the neighbouring rows at this gain: ${off.map(printed).join(", ")}.` : "";
@@ -636,8 +645,10 @@ function addStart(sheet) {
   const text = make("span", "", label);
   const tell = () => {
     const [from, to] = [sheet.start_s, sheet.start_s + SHEET_SECONDS].map((s) => Number(s.toFixed(1)));
-    text.textContent = `${from} to ${to} s of ${Math.round(sheet.ecgs[0].whole_seconds)} s; `
-      + "these are measured and asked about";
+    const { seconds, whole_seconds } = sheet.ecgs[0];
+    text.textContent = `${from} to ${to} s of ${Math.round(whole_seconds)} s; `
+      + "these are measured and asked about"
+      + (whole_seconds > seconds ? `; what follows ${Math.floor(seconds)} s is not shown` : "");
   };
   tell();
   slider.addEventListener("input", () => {
@@ -646,8 +657,16 @@ function addStart(sheet) {
     render();
   });
   slider.addEventListener("change", () => {
-    trigger("select", { slot: sheet.slot, start_s: sheet.start_s });
+    sayWhere();
+    trigger("select");
   });
+}
+
+// Where the server looks when a slider was moved: the drawing, and the start of each of its ECGs.
+function sayWhere() {
+  const start_s = [0, 0];
+  for (const sheet of sheets) start_s[sheet.slot] = sheet.start_s;
+  root.dataset.places = JSON.stringify({ drawing: props.value.drawing, start_s });
 }
 
 function load() {
@@ -660,6 +679,7 @@ function load() {
   empty.hidden = ecgs.length > 0;
   if (compareField) compareField.hidden = ecgs.length < 2;
   if (differenceToggle) differenceToggle.hidden = ecgs.length < 2;
+  if (kind === "strips") sayWhere();
   render();
 }
 

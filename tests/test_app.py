@@ -68,9 +68,6 @@ class FakeGallery:
     def open(self, name):
         return self._ecgs[name]
 
-    def description(self, name):
-        return name
-
     def random_other(self, exclude_sha256, count, seed):
         others = [item for item in self._ecgs.items() if item[1].sha256 not in exclude_sha256]
         return others[:count]

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -14,14 +15,16 @@ from pypdf import PdfReader
 from test_app import (
     EVIL_NAME,
     FakeAssistant,
+    FakeGallery,
     beats_mv,
     served,
     served_as_command,
     write_wfdb,
 )
 
+import app
 from ecgqa import INTENDED_USE
-from ecgqa.record import LEADS
+from ecgqa.record import LEADS, EcgFileError
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 BROWSER = next(
@@ -369,17 +372,21 @@ def test_p6_two_ecgs_side_by_side_stacked_and_overlaid(page):
     page.locator(STRIPS).nth(1).wait_for()
     boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
+    labels = [page.locator(STRIPS).nth(i).get_attribute("aria-label") for i in (0, 1)]
+    assert "Second (later): steady 75," in labels[0] and "First (earlier): fast 100," in labels[1]
     choose(page, "compare", "stacked")
     boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["x"] == boxes[1]["x"] and boxes[0]["y"] < boxes[1]["y"]
     page.click("#median button")
     page.wait_for_selector(f"{BEATS}[data-geometry]")
     label = page.locator(BEATS).get_attribute("aria-label")
-    assert "steady 75 and fast 100" in label and "aligned on R" in label
+    assert "Second (later): steady 75 and First (earlier): fast 100" in label
+    assert "aligned on R" in label
     assert len(geometry(page, BEATS)["strips"]) == 12
     pick(page, "other", "None")
     page.locator("#quality b").nth(1).wait_for(state="detached")
     assert page.locator(STRIPS).count() == 1
+    assert "(later)" not in page.locator(STRIPS).get_attribute("aria-label")
 
 
 def test_p7_measurements_of_both_and_their_change(page):
@@ -480,6 +487,12 @@ def test_page_and_numbers_can_be_kept(page, tmp_path):
     assert "Heart rate,per min,75.0" in (tmp_path / "steady_75.csv").read_text("utf-8-sig")
 
 
+def test_the_same_file_can_be_kept_twice(page):
+    for _ in range(2):
+        with page.expect_download():
+            page.click("#keep-csv")
+
+
 def test_p11_the_intended_use_is_on_the_page(page):
     assert page.locator("#intended-use").inner_text() == INTENDED_USE
 
@@ -519,7 +532,7 @@ def test_two_tracings_of_one_patient_are_compared(browser, url, ecg_data):
         page.locator("#median button").first.click()
         page.locator(f"{BEATS}[data-geometry]").wait_for()
         label = page.locator(BEATS).get_attribute("aria-label")
-        assert "00973_lr and 00961_lr" in label
+        assert "00973_lr and First (earlier): 00961_lr" in label
 
 
 def test_the_trained_model_answers_about_two_ecgs_and_is_put_to_the_test(browser, tmp_path):
@@ -570,6 +583,12 @@ def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
     page.click("#this-again")
     page.locator("#quality b").get_by_text("columns").wait_for()
     page.locator("#this-rate").wait_for(state="hidden")
+    second = path.rename(tmp_path / "other.csv")
+    page.set_input_files("#this-upload input[type=file]", second)
+    page.locator("#this-rate").wait_for()
+    assert page.locator("#this-rate input").input_value() == "", "of another file it says nothing"
+    assert page.locator("#this-units input").input_value() == ""
+    assert page.locator("#quality b").inner_text() == "columns"
 
 
 def test_answers_stream_and_can_be_stopped(browser):
@@ -584,6 +603,22 @@ def test_answers_stream_and_can_be_stopped(browser):
         step.set()
         assert page.locator(".provenance").count() == 0
         assert "yes, this is" in answers.inner_text()
+
+
+def test_what_is_typed_while_an_answer_comes_stays_in_the_box(browser):
+    step = threading.Event()
+    with served(lambda progress: FakeAssistant(step)) as url, visit(browser, url) as page:
+        box = page.locator("#question textarea")
+        facts = ask(page, "Is it regular?")
+        page.locator("#answers").get_by_text("Is it regular?").wait_for()
+        assert box.input_value() == ""
+        box.fill("And is it")
+        for _ in range(100):
+            step.set()
+            page.wait_for_timeout(30)
+            if facts.count():
+                break
+        assert facts.count() and box.input_value() == "And is it"
 
 
 def test_a_question_is_answered_about_the_ecg_it_was_asked_of(browser):
@@ -619,9 +654,47 @@ def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
     assert geometry(page)["strips"][0]["start_s"] == 20
     assert "20 to 30 s of 60 s" in page.locator(".ecg-start").inner_text()
     assert "one minute, 20 to 30 s" in ask(page, "Is it steady here?").inner_text()
+    assert page.locator("#quality b").inner_text() == "one minute, 20 to 30 s"
     pick(page, "other", "fast 100")
     assert geometry(page)["strips"][0]["start_s"] == 0, "a new comparison begins anew"
     assert "one minute ·" in ask(page, "Is it steady there?").inner_text()
+
+
+def test_what_of_a_very_long_recording_is_not_shown_is_said(page, monkeypatch):
+    monkeypatch.setattr("ecgqa.paper.MOST_SAMPLES", 40 * 500)
+    pick(page, "this", "one minute")
+    slider = page.locator(".ecg-start")
+    slider.get_by_text("0 to 10 s of 60 s").wait_for()
+    assert slider.inner_text().endswith("what follows 40 s is not shown")
+    assert slider.locator("input").get_attribute("max") == "30"
+
+
+def test_the_quality_line_judges_what_is_shown(page, tmp_path):
+    """Half a minute, of which the last ten seconds have no signal in V3."""
+    signal_mv = beats_mv(30)
+    signal_mv[LEADS.index("V3"), 20 * 500 :] = 0
+    files = write_wfdb(tmp_path, "falling", signal_mv)
+    page.set_input_files("#this-upload input[type=file]", files)
+    line = page.locator("#quality .quality-line")
+    line.get_by_text("falling, 0 to 10 s").wait_for()
+    assert "10.0 s" in line.inner_text() and "no fault found" in line.inner_text()
+    page.locator(".ecg-start input").fill("20")
+    line.get_by_text("falling, 20 to 30 s").wait_for()
+    assert "no usable signal in V3" in line.inner_text()
+
+
+def test_a_file_that_comes_again_is_shown_and_asked_about_from_its_beginning(page, tmp_path):
+    files = write_wfdb(tmp_path, "long", beats_mv(60))
+    page.set_input_files("#this-upload input[type=file]", files)
+    page.locator("#quality b").get_by_text("long").wait_for()
+    page.locator(".ecg-start input").fill("30")
+    assert "long, 30 to 40 s" in ask(page, "Is it steady here?").inner_text()
+    page.set_input_files("#this-upload input[type=file]", files)
+    page.wait_for_function(
+        "s => JSON.parse(document.querySelector(s).dataset.geometry).strips[0].start_s === 0",
+        arg=STRIPS,
+    )
+    assert "long ·" in ask(page, "Is it steady there?").inner_text()
 
 
 def test_an_ecg_chosen_by_mouse_or_keyboard_is_drawn_once(page):
@@ -640,6 +713,160 @@ def test_an_ecg_chosen_by_mouse_or_keyboard_is_drawn_once(page):
     page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
     page.remove_listener("request", note)
     assert [name for name in sent if name] == ["fast 100", "steady 75"]
+
+
+class SlowGallery(FakeGallery):
+    """One recording takes its time, one cannot be read."""
+
+    def names(self):
+        return [*super().names(), "broken"]
+
+    def open(self, name):
+        if name == "broken":
+            raise EcgFileError("This recording is broken.")
+        if name == "V3 missing":
+            time.sleep(1.5)
+        return super().open(name)
+
+
+@pytest.fixture
+def slow(browser):
+    with served(gallery=SlowGallery()) as url, visit(browser, url) as page:
+        yield page
+
+
+def take(page, slot, name):
+    """Choose a recording of the gallery without waiting for it."""
+    page.click(f"#{slot}-pick input")
+    page.get_by_role("option", name=name, exact=True).last.click()  # a list may be closing
+
+
+def papers(page, *names):
+    """Wait until these are on paper and their quality is told, one after the other."""
+    page.wait_for_function(
+        """names => {
+            const told = [...document.querySelectorAll("#quality b")].map((b) => b.innerText);
+            const drawn = [...document.querySelectorAll("#paper canvas.ecg-canvas")];
+            return told.length === names.length && drawn.length === names.length
+              && names.every((name, i) => told[i].split(", ")[0] === name
+                && drawn[i].getAttribute("aria-label").includes(name));
+        }""",
+        arg=list(names),
+    )
+
+
+def test_two_ecgs_chosen_in_quick_succession_are_both_on_the_page(slow):
+    take(slow, "this", "V3 missing")
+    take(slow, "other", "fast 100")
+    papers(slow, "V3 missing", "fast 100")
+    facts = ask(slow, "What changed?").inner_text()
+    assert "first ECG: fast 100 · second ECG: V3 missing" in facts
+
+
+def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(slow, tmp_path, monkeypatch):
+    take(slow, "this", "V3 missing")
+    take(slow, "this", "fast 100")
+    papers(slow, "fast 100")
+    slow.wait_for_timeout(2000)
+    papers(slow, "fast 100")
+    read = app.read_taken
+
+    def slowly(taken, *unsaid):
+        time.sleep(1.5 * taken[0][0].startswith("slow"))
+        return read(taken, *unsaid)
+
+    monkeypatch.setattr(app, "read_taken", slowly)
+    for name in ("slow", "quick"):
+        files = write_wfdb(tmp_path, name, beats_mv(rr_s=1.0))
+        slow.set_input_files("#this-upload input[type=file]", files)
+        slow.wait_for_timeout(500)
+    papers(slow, "quick")
+    slow.wait_for_timeout(2000)
+    papers(slow, "quick")
+
+
+def test_the_table_belongs_to_the_ecg_on_the_paper(slow, monkeypatch):
+    measure = app.measure
+
+    def slowly(ecg):
+        time.sleep(1)
+        return measure(ecg)
+
+    monkeypatch.setattr(app, "measure", slowly)
+    for name in ("one minute", "fast 100"):
+        take(slow, "this", name)
+        papers(slow, name)
+    slow.wait_for_timeout(2500)
+    rate = slow.locator("table.measured tr", has_text="Heart rate").locator("td").nth(1)
+    assert rate.inner_text() == "100"
+
+
+def test_the_last_of_several_moves_of_the_slider_counts(slow):
+    take(slow, "this", "one minute")
+    papers(slow, "one minute")
+    slow.locator(".ecg-start input").evaluate("""slider => {
+        for (const second of [10, 20, 30, 40]) {
+            slider.value = second;
+            slider.dispatchEvent(new Event("input"));
+            slider.dispatchEvent(new Event("change"));
+        }
+    }""")
+    assert "40 to 50 s of 60 s" in slow.locator(".ecg-start").inner_text()
+    slow.wait_for_timeout(500)
+    assert "one minute, 40 to 50 s" in ask(slow, "Is it steady here?").inner_text()
+
+
+def test_a_recording_that_cannot_be_opened_leaves_no_name_behind(slow):
+    take(slow, "this", "broken")
+    slow.locator("[data-testid=toast-body]").get_by_text("This recording is broken.").wait_for()
+    slow.wait_for_function("document.querySelector('#this-pick input').value === ''")
+    papers(slow, "steady 75")
+
+
+@pytest.fixture
+def desks(monkeypatch):
+    """Every desk of the sessions that begin while a test runs, and the plain one they begin as."""
+    made = []
+
+    class Watched(app.Desk):
+        def __deepcopy__(self, memo):
+            made.append(Watched())
+            return made[-1]
+
+    monkeypatch.setattr(app, "Desk", Watched)
+    return made
+
+
+def test_a_closed_page_is_forgotten_at_once(browser, desks):
+    with served() as url:
+        with visit(browser, url) as page:
+            ask(page, "Is it regular?").wait_for()
+            page.locator("#answers .rests").wait_for()
+            (mine,) = (desk for desk in desks if desk.ecgs[0])
+            assert mine.drawn.seen[0] and mine.asked and mine.said
+        for _ in range(100):
+            if not mine.ecgs[0]:
+                break
+            time.sleep(0.1)
+    assert mine.ecgs == [None, None] and mine.drawn == app.Drawn()
+    assert not mine.asked and mine.said == []
+
+
+def test_recordings_are_forgotten_without_use_and_kept_while_they_are_used(browser, monkeypatch):
+    monkeypatch.setattr(app, "KEPT_S", 6)
+    with served() as url, visit(browser, url) as page:
+        take(page, "this", "one minute")
+        papers(page, "one minute")
+        slider = page.locator(".ecg-start input")
+        for second in range(10, 50, 10):  # eight seconds, and never six without use
+            slider.fill(str(second))
+            page.wait_for_timeout(2000)
+        assert "one minute, 40 to 50 s" in ask(page, "Is it still here?").inner_text()
+        page.locator("#answers .rests").wait_for()
+        page.wait_for_timeout(8000)
+        slider.fill("20")
+        page.locator("[data-testid=toast-body]").get_by_text("There is no ECG here").wait_for()
+        assert "Sorry" not in page.content()
 
 
 def test_names_and_questions_are_text_and_never_run(page):
