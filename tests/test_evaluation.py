@@ -62,6 +62,10 @@ def test_words_alone_answer_every_question_and_never_see_an_ecg(tmp_path):
     asked = regenerate(Sampler(facts, rows, worder, "erm", seed=4), 5)
     said = blind.answers(train, asked)
     assert all(answer for answer, _ in said)
+    usual = blind.commonest(train, asked)
+    assert all(answer and 0 <= chance <= 1 for answer, chance in usual)
+    for question, (answer, _) in zip(asked, usual, strict=True):
+        assert set(answer) <= {*question.valid_answers, questions.NONE}
     other = [replace(q, ecg_id=q.ecg_id[::-1]) for q in asked]
     assert [a for a, _ in blind.answers(train, other)] == [a for a, _ in said]
 

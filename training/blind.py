@@ -56,16 +56,16 @@ def answers(train: list[Question], asked: list[Question]) -> list[tuple[tuple[st
 
 
 def commonest(train: list[Question], asked: list[Question]) -> list[tuple[tuple[str, ...], float]]:
-    """(the commonest answer that training questions of the same template have, NaN) for each."""
-    labels = defaultdict(Counter)
+    """(the commonest answer that training questions of its template have, how often "yes") each."""
+    labels: dict[int, Counter[str]] = defaultdict(Counter)
     for question in train:
         labels[question.template_id][_label(question)] += 1
-    return [
-        (_answer(q, labels[q.template_id].most_common(1)[0][0]), np.nan)
-        if labels[q.template_id]
-        else ((), np.nan)
-        for q in asked
-    ]
+    out: list[tuple[tuple[str, ...], float]] = []
+    for question in asked:
+        found = labels[question.template_id]
+        answer = _answer(question, found.most_common(1)[0][0]) if found else ()
+        out.append((answer, found["yes"] / max(1, found.total())))
+    return out
 
 
 def _label(question: Question) -> str:

@@ -530,7 +530,7 @@ def main() -> None:
         )
         if control in NO_MODEL:  # the model's thresholds say nothing here
             kept = ("n", "exact_match", "interval", "macro")
-            kept += ("auc", "auc_interval") if control == "text" else ()
+            kept += ("auc", "auc_interval") if control in ("text", "commonest") else ()
             part = {name: {k: entry[k] for k in kept if k in entry} for name, entry in part.items()}
         if len(replies) < len(asked):
             part = {name: entry | {"part": True} for name, entry in part.items()}
