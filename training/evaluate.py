@@ -557,7 +557,7 @@ def together(record: dict, other: dict) -> dict:
         if set(parts[0]) & set(parts[1]):
             raise ValueError(f"both hold {sorted(set(parts[0]) & set(parts[1]))}")
         results[control] = dict(sorted((parts[0] | parts[1]).items()))
-    lines = [*record["contrasts"], *other["contrasts"]]
+    lines = sorted([*record["contrasts"], *other["contrasts"]], key=lambda line: line["name"])
     return {"questions": record["questions"], "results": results, "contrasts": lines}
 
 
