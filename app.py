@@ -70,9 +70,12 @@ TELL_PAPER = """
 const tell = () => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: props.value}));
 watch("value", tell);
 """
-# What `walk` is told: the drawing on the paper, and where each ECG of it begins.
+# What `Desk.walk` is told: the drawing on the paper, and where each ECG of it begins.
 WHERE_IT_STANDS = """
-(places, desk) => [JSON.parse(document.querySelector("#paper .ecg-paper").dataset.places), desk]
+(places, ...others) => {
+  const sheet = document.querySelector("#paper .ecg-paper");
+  return [JSON.parse(sheet?.dataset.places ?? "null"), ...others];
+}
 """
 # Gives a file to the browser: it comes in the page's own data and never lies on the server's disk.
 HAND_OVER = """
@@ -126,6 +129,18 @@ class Desk:
         self.to_prove: Waiting | None = None
         self.asked = ""
         self.said: list[Said] = []
+
+    def walk(self, to: dict | None) -> bool:
+        """Take the ten seconds at which the paper's sliders stand: `to`, see `WHERE_IT_STANDS`.
+
+        Returns False where another drawing is on its way to the page.
+        """
+        if to is None or to["drawing"] != self.drawn.drawing:
+            return False
+        starts = zip(self.ecgs, to["start_s"], strict=True)
+        seen = tuple(ecg.stretch(float(start_s)) if ecg else None for ecg, start_s in starts)
+        self.drawn = Drawn(self.drawn.drawing, seen)
+        return True
 
     def turn(self, place: int) -> int:
         """The number of a recording that begins to be read; the newest one gets the place."""
@@ -317,6 +332,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
                 NO_COMPARISON,
             )
         desk = gr.State(Desk(), time_to_live=KEPT_S)
+        places = gr.JSON(visible=False)
         sheet = _paper("strips", "paper")
         quality = _html(elem_id="quality")
         tracing = _html(elem_id="tracing")
@@ -356,10 +372,11 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         )  # fmt: skip
         clock = gr.Timer(0.7)
         _wire_reading(
-            page, gallery, (one, two), desk, sheet, quality, tracing, table, beats, proof, marks
-        )
+            page, gallery, (one, two), desk, places, sheet, quality, tracing, table, beats, proof,
+            marks,
+        )  # fmt: skip
         _wire_questions(
-            loader, gallery, desk, chat, about, question, ask_button, stop_button, examples,
+            loader, gallery, desk, places, chat, about, question, ask_button, stop_button, examples,
             test_button, proof, marks,
         )  # fmt: skip
         _wire_export(desk, keep_buttons, handed)
@@ -457,7 +474,7 @@ def _examples() -> list[gr.Dataset]:
 
 
 def _wire_reading(
-    page, gallery, slots, desk, sheet, quality, tracing, table, beats, proof, marks
+    page, gallery, slots, desk, places, sheet, quality, tracing, table, beats, proof, marks
 ) -> None:
     """Events that choose, draw and measure; none of them touches the model.
 
@@ -466,7 +483,6 @@ def _wire_reading(
     """
     desks: WeakValueDictionary[str, Desk] = WeakValueDictionary()
     chosen, moved = gr.State(""), gr.State("")
-    places = gr.JSON(visible=False)
 
     def settle(place, ecg, desk):
         """Gives a recording its place, and forgets what was asked about its file."""
@@ -531,14 +547,10 @@ def _wire_reading(
 
     def walk(to, desk):
         """Ten other seconds of a long recording, where the paper's sliders stand."""
-        before = desk.drawn
-        present(before.seen[0] or before.seen[1])
-        if to["drawing"] != before.drawing:  # another drawing is on its way to the page
-            return gr.skip()
+        present(desk.drawn.seen[0] or desk.drawn.seen[1])
         ecgs = tuple(desk.ecgs)
-        starts = zip(ecgs, to["start_s"], strict=True)
-        seen = tuple(ecg.stretch(float(start_s)) if ecg else None for ecg, start_s in starts)
-        desk.drawn = Drawn(before.drawing, seen)
+        if not desk.walk(to):
+            return gr.skip()
         return desk, secrets.token_hex(8), quality_of(ecgs, desk), "", []
 
     def measure_both(desk):
@@ -588,7 +600,7 @@ def _wire_reading(
 
 
 def _wire_questions(
-    loader, gallery, desk, chat, about, question, ask_button, stop_button, examples,
+    loader, gallery, desk, places, chat, about, question, ask_button, stop_button, examples,
     test_button, proof, marks,
 ) -> None:  # fmt: skip
     """Events that ask the model.
@@ -597,23 +609,24 @@ def _wire_questions(
     another one may be chosen meanwhile.
     """
 
-    def about_what_is_shown(text, which, desk):
+    def about_what_is_shown(to, text, which, desk):
+        desk.walk(to)  # the slider may just have been moved
         this, other = desk.drawn.seen
         ecg, text = present(this), checked(text)
         return Waiting(text, ecg, second_ecg(text, which, other))
 
-    def put(text, which, desk):
+    def put(to, text, which, desk):
         """The box is emptied once: what is typed while the answer comes stays in it."""
         if desk.waiting:
             raise QuestionError("Please wait for the answer to your last question, or press Stop.")
-        desk.waiting = about_what_is_shown(text, which, desk)
+        desk.waiting = about_what_is_shown(to, text, which, desk)
         return desk, ""
 
-    def put_again(text, which, desk):
+    def put_again(to, text, which, desk):
         text = (text or "").strip() or desk.asked
         if not text:
             raise QuestionError("Please ask a question first; the test then asks it again.")
-        desk.to_prove = about_what_is_shown(text, which, desk)
+        desk.to_prove = about_what_is_shown(to, text, which, desk)
         return desk
 
     def answered(desk):
@@ -663,8 +676,9 @@ def _wire_questions(
     asking = gr.on(
         [question.submit, ask_button.click],
         in_plain_words(put),
-        [question, about, desk],
+        [places, question, about, desk],
         [desk, question],
+        js=WHERE_IT_STANDS,
         **quiet,
     ).success(
         in_plain_words(converse),
@@ -677,7 +691,11 @@ def _wire_questions(
     )
     asking.then(answered, desk, **quiet)
     testing = test_button.click(
-        in_plain_words(put_again), [question, about, desk], desk, **quiet
+        in_plain_words(put_again),
+        [places, question, about, desk],
+        desk,
+        js=WHERE_IT_STANDS,
+        **quiet,
     ).success(
         in_plain_words(prove),
         desk,

@@ -853,17 +853,17 @@ def test_a_closed_page_is_forgotten_at_once(browser, desks):
 
 
 def test_recordings_are_forgotten_without_use_and_kept_while_they_are_used(browser, monkeypatch):
-    monkeypatch.setattr(app, "KEPT_S", 6)
+    monkeypatch.setattr(app, "KEPT_S", 10)
     with served() as url, visit(browser, url) as page:
         take(page, "this", "one minute")
         papers(page, "one minute")
         slider = page.locator(".ecg-start input")
-        for second in range(10, 50, 10):  # eight seconds, and never six without use
+        for second in range(10, 50, 10):  # twelve seconds, and never ten without use
             slider.fill(str(second))
-            page.wait_for_timeout(2000)
-        assert "one minute, 40 to 50 s" in ask(page, "Is it still here?").inner_text()
+            page.wait_for_timeout(3000)
+        assert "one minute, 40 to 50 s" in ask(page, "Is it kept here?").inner_text()
         page.locator("#answers .rests").wait_for()
-        page.wait_for_timeout(8000)
+        page.wait_for_timeout(12000)
         slider.fill("20")
         page.locator("[data-testid=toast-body]").get_by_text("There is no ECG here").wait_for()
         assert "Sorry" not in page.content()
