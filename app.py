@@ -20,7 +20,7 @@ import traceback
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from weakref import WeakValueDictionary
 
 # Both must be said before gradio is imported: nothing is looked up on the network while serving.
@@ -36,6 +36,7 @@ from gradio.utils import get_upload_folder
 from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
 from ecgqa.answer import QuestionError, checked, need_second
 from ecgqa.criteria import checks
+from ecgqa.desk import Desk, Turn, Waiting
 from ecgqa.examples import EXAMPLES
 from ecgqa.export import Said, measurements_csv, pdf, png
 from ecgqa.formats import supported_suffixes
@@ -96,66 +97,6 @@ MODEL_QUEUE: dict[str, Any] = {"concurrency_id": "model", "concurrency_limit": 1
 FREE: dict[str, Any] = {"concurrency_limit": None}
 
 
-class Drawn(NamedTuple):
-    """A drawing by its id, and the ten seconds of both ECGs that are measured and asked about."""
-
-    drawing: str = ""
-    seen: tuple[ECG | None, ...] = (None, None)
-
-
-class Desk:
-    """What lies before one session: place 0 is this ECG, place 1 the comparison.
-
-    Several events may be under way at once. They share this object and change it in place, each
-    only what is its own, so that none puts back what another has just replaced.
-
-    ecgs: the whole recordings. pending: files that wait for their rate or unit. turns: how many
-    recordings were asked for. drawn: what the paper shows of them. waiting: the question that is
-    answered next or now. to_prove: the one that is put to the test. asked: the last one. said:
-    what was answered.
-    """
-
-    def __init__(self) -> None:
-        self.turns = [0, 0]
-        self.clear()
-
-    def clear(self) -> None:
-        """Forget all of it, what is being read too."""
-        self.turns = [turn + 1 for turn in self.turns]
-        self.ecgs: list[ECG | None] = [None, None]
-        self.pending: list[list[tuple[str, bytes]] | None] = [None, None]
-        self.drawn = Drawn()
-        self.waiting: Waiting | None = None
-        self.to_prove: Waiting | None = None
-        self.asked = ""
-        self.said: list[Said] = []
-
-    def walk(self, to: dict | None) -> bool:
-        """Take the ten seconds at which the paper's sliders stand: `to`, see `WHERE_IT_STANDS`.
-
-        Returns False where another drawing is on its way to the page.
-        """
-        if to is None or to["drawing"] != self.drawn.drawing:
-            return False
-        starts = zip(self.ecgs, to["start_s"], strict=True)
-        seen = tuple(ecg.stretch(float(start_s)) if ecg else None for ecg, start_s in starts)
-        self.drawn = Drawn(self.drawn.drawing, seen)
-        return True
-
-    def turn(self, place: int) -> int:
-        """The number of a recording that begins to be read; the newest one gets the place."""
-        self.turns[place] += 1
-        return self.turns[place]
-
-
-class Waiting(NamedTuple):
-    """A question and the ECGs it is about; `other`, if any, is the earlier one."""
-
-    text: str
-    ecg: ECG
-    other: ECG | None
-
-
 # ------------------------------------------------------------------------------ words and errors
 
 
@@ -205,6 +146,51 @@ def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
     if which == BY_WORDING:
         need_second(question, other)
     return other if which == BOTH or (which == BY_WORDING and compares(question)) else None
+
+
+def conversation(
+    desk: Desk, asked: Waiting | None = None, so_far: str = ""
+) -> tuple[list[dict], str]:
+    """The chat about the ECGs on the page, and, folded, what was said about others.
+
+    asked: a question that is not answered yet; so_far: what the page says to it, as Markdown.
+    """
+    pairs = [(turn.question, turn.shown) for turn in desk.shown]
+    if asked is not None and desk.shows(asked):
+        pairs.append((asked.text, so_far))
+    messages = []
+    for question, shown in pairs:
+        messages.append({"role": "user", "content": as_text(question)})
+        messages.append({"role": "assistant", "content": shown})
+    return messages, earlier_html(desk.folded)
+
+
+def earlier_html(turns: Iterable[Turn]) -> str:
+    """Answers about ECGs that are not on the page, folded, under the names of those."""
+    by_ecgs: dict[str, list[Turn]] = {}
+    for turn in turns:
+        by_ecgs.setdefault(" and ".join(turn.names), []).append(turn)
+    parts = []
+    for names, about in by_ecgs.items():
+        answers = "".join(
+            f"<dt>{html.escape(turn.question)}</dt><dd>{html.escape(turn.said.answer)}</dd>"
+            f"<dd class='hint'>{html.escape(turn.said.facts)}</dd>"
+            for turn in about
+        )
+        title = f"Not on the page now: {html.escape(names)} ({len(about)} answered)"
+        parts.append(f"<details><summary>{title}</summary><dl>{answers}</dl></details>")
+    return "".join(parts)
+
+
+def refused_html(names: Iterable[str]) -> str:
+    """A line for each place that is empty because what came for it could not be read."""
+    places = zip(("This ECG", "Comparison ECG"), names, strict=True)
+    return "".join(
+        f'<div class="quality-line"><span class="warn">{place}: {html.escape(name)} could not be '
+        "read, so there is none.</span></div>"
+        for place, name in places
+        if name
+    )
 
 
 def status_html(loader: ModelLoader) -> str:
@@ -338,7 +324,7 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         tracing = _html(elem_id="tracing")
         with gr.Row(elem_id="talk-and-numbers"):
             with gr.Column(scale=6, min_width=320):
-                chat, about, question, ask_button, stop_button = _talk()
+                chat, earlier, about, question, ask_button, stop_button = _talk()
             with gr.Column(scale=5, min_width=320):
                 table = _html(measurement_html(None, None), elem_id="measurements")
         examples = _examples()
@@ -373,11 +359,11 @@ def build(assistant_factory: Callable, gallery: Gallery) -> gr.Blocks:
         clock = gr.Timer(0.7)
         _wire_reading(
             page, gallery, (one, two), desk, places, sheet, quality, tracing, table, beats, proof,
-            marks,
+            marks, chat, earlier,
         )  # fmt: skip
         _wire_questions(
-            loader, gallery, desk, places, chat, about, question, ask_button, stop_button, examples,
-            test_button, proof, marks,
+            loader, gallery, desk, places, chat, earlier, about, question, ask_button, stop_button,
+            examples, test_button, proof, marks,
         )  # fmt: skip
         _wire_export(desk, keep_buttons, handed)
         clock.tick(
@@ -448,6 +434,7 @@ def _talk() -> tuple:
         feedback_options=None, latex_delimiters=[], allow_tags=False,
         placeholder="Ask about the ECG above. Every answer names the recordings it used.",
     )  # fmt: skip
+    earlier = _html(elem_id="earlier")
     with gr.Row(elem_id="ask-row"):
         question = gr.Textbox(
             label="Question", placeholder="Is there an old inferior infarct?", lines=1,
@@ -459,7 +446,7 @@ def _talk() -> tuple:
         [BY_WORDING, THIS_ONLY, BOTH], value=BY_WORDING, label="The question is about",
         elem_id="about", min_width=200,
     )  # fmt: skip
-    return chat, about, question, ask_button, stop_button
+    return chat, earlier, about, question, ask_button, stop_button
 
 
 def _examples() -> list[gr.Dataset]:
@@ -474,8 +461,9 @@ def _examples() -> list[gr.Dataset]:
 
 
 def _wire_reading(
-    page, gallery, slots, desk, places, sheet, quality, tracing, table, beats, proof, marks
-) -> None:
+    page, gallery, slots, desk, places, sheet, quality, tracing, table, beats, proof, marks, chat,
+    earlier,
+) -> None:  # fmt: skip
     """Events that choose, draw and measure; none of them touches the model.
 
     Recordings are read at once, each for its own place. What follows is done one by one: an event
@@ -484,61 +472,71 @@ def _wire_reading(
     desks: WeakValueDictionary[str, Desk] = WeakValueDictionary()
     chosen, moved = gr.State(""), gr.State("")
 
-    def settle(place, ecg, desk):
-        """Gives a recording its place, and forgets what was asked about its file."""
-        desk.ecgs[place], desk.pending[place] = ecg, None
+    def placed_now(desk):
+        """The row of questions about a file is put away, and the drawing begins."""
         return desk, secrets.token_hex(8), gr.Row(visible=False), None, None
 
     def choose(place, name, desk):
         if not name:  # an upload emptied the box
             return gr.skip()
         turn = desk.turn(place)
-        ecg = gallery.open(name) if name != NO_COMPARISON else None
-        return settle(place, ecg, desk) if desk.turns[place] == turn else gr.skip()
+        try:
+            ecg = gallery.open(name) if name != NO_COMPARISON else None
+        except Exception:
+            desk.refuse(place, turn, name)
+            raise
+        return placed_now(desk) if desk.settle(place, turn, ecg) else gr.skip()
 
-    def read(place, taken, rate_hz, units, desk):
+    def read(place, turn, taken, rate_hz, units, desk):
         """A recording, or the question what the file leaves unsaid, with the files kept for it.
 
         Rate and unit are asked for each file anew: what was typed for one says nothing of another.
         """
-        turn = desk.turn(place)
         try:
             ecg = read_taken(taken or [], rate_hz, units)
         except EcgFileError as error:
             if not error.wants:
                 raise
-            if desk.turns[place] != turn:
+            if not desk.wait_for_facts(place, turn, taken):
                 return gr.skip()
             gr.Info(html.escape(str(error)), title="One more thing", duration=20)
-            desk.pending[place] = taken
             asked = gr.Row(visible=True), rate_hz or None, units or None
-            return desk, gr.skip(), *asked, None, gr.skip()
-        if desk.turns[place] != turn:
-            return gr.skip()
-        return *settle(place, ecg, desk), None, None
+            return desk, secrets.token_hex(8), *asked, None, gr.skip()
+        return (*placed_now(desk), None, None) if desk.settle(place, turn, ecg) else gr.skip()
 
     def upload(place, files, desk):
-        files = files or []
+        files, turn = files or [], desk.turn(place)
         # Until a file is read its box keeps it, and sends it along with the next one.
-        untaken = [file for file in files if Path(file).is_file()]
-        return read(place, take(untaken or files), None, None, desk)
+        files = [file for file in files if Path(file).is_file()] or files
+        try:
+            return read(place, turn, take(files), None, None, desk)
+        except Exception:
+            desk.refuse(place, turn, ", ".join(Path(file).name for file in files))
+            raise
 
     def read_again(place, rate_hz, units, desk):
-        return read(place, desk.pending[place], rate_hz, units, desk)
+        taken, turn = desk.pending[place], desk.turn(place)
+        try:
+            return read(place, turn, taken, rate_hz, units, desk)
+        except Exception:
+            desk.refuse(place, turn, ", ".join(name for name, _ in taken or ()))
+            raise
 
     def quality_of(ecgs, desk):
         """Of the ten seconds that are asked about, as the answers' own judgement is."""
         pairs = zip(ecgs, desk.drawn.seen, strict=True)
-        return quality_html(seen and replace(seen, name=placed(seen, ecg)) for ecg, seen in pairs)
+        judged = quality_html(seen and replace(seen, name=placed(seen, ecg)) for ecg, seen in pairs)
+        return judged + refused_html(desk.refused)
 
     def draw(desk, request: gr.Request):
-        """The paper, from the beginning of both recordings."""
+        """The paper, from the beginning of both recordings, and the answers about them."""
         desks[request.session_hash or ""] = desk
-        ecgs, drawing = tuple(desk.ecgs), secrets.token_hex(8)
+        drawing = secrets.token_hex(8)
+        ecgs = desk.draw(drawing)
         strips = [paper.payload(ecg) if ecg else None for ecg in ecgs]
-        desk.drawn = Drawn(drawing, tuple(ecg.stretch(0) if ecg else None for ecg in ecgs))
         shown = {"kind": "strips", "drawing": drawing, "ecgs": strips}
-        return desk, drawing, shown, quality_of(ecgs, desk), tracing_html(ecgs), "", []
+        judged = quality_of(ecgs, desk)
+        return desk, drawing, shown, judged, tracing_html(ecgs), "", [], *conversation(desk)
 
     def forget(request: gr.Request):
         """The page was closed; by itself gradio would keep its states for another hour."""
@@ -567,8 +565,9 @@ def _wire_reading(
     at_once: dict[str, Any] = {**quiet, "trigger_mode": "multiple"}
     page.unload(forget)
     chosen.change(
-        in_plain_words(draw), desk, [desk, moved, sheet, quality, tracing, proof, marks], **quiet
-    )
+        in_plain_words(draw), desk,
+        [desk, moved, sheet, quality, tracing, proof, marks, chat, earlier], **quiet,
+    )  # fmt: skip
     # An event that was put off would bring the data it came with: this one asks where they stand.
     sheet.select(
         in_plain_words(walk), [places, desk], [desk, moved, quality, proof, marks],
@@ -590,18 +589,19 @@ def _wire_reading(
             in_plain_words(functools.partial(upload, place)), [slot["upload"], desk],
             [*settled, *boxes], **at_once,
         )  # fmt: skip
-        # What could not be read leaves its box too, so that the next one can come.
-        picked.failure(None, js="() => null", outputs=slot["pick"])
-        uploaded.failure(None, js="() => null", outputs=slot["upload"])
-        slot["again"].click(
+        # What could not be read leaves its boxes too, so that the next one can come.
+        again = slot["again"].click(
             in_plain_words(functools.partial(read_again, place)),
             [slot["rate"], slot["units"], desk], [*settled, *boxes], **at_once,
         )  # fmt: skip
+        for refused in (picked, uploaded, again):
+            refused.failure(placed_now, desk, settled, **quiet)
+            refused.failure(None, js="() => [null, null]", outputs=boxes[::-1])
 
 
 def _wire_questions(
-    loader, gallery, desk, places, chat, about, question, ask_button, stop_button, examples,
-    test_button, proof, marks,
+    loader, gallery, desk, places, chat, earlier, about, question, ask_button, stop_button,
+    examples, test_button, proof, marks,
 ) -> None:  # fmt: skip
     """Events that ask the model.
 
@@ -629,48 +629,76 @@ def _wire_questions(
         desk.to_prove = about_what_is_shown(to, text, which, desk)
         return desk
 
-    def answered(desk):
-        desk.waiting = None
-
-    def proved(desk):
-        desk.to_prove = None
-
     def stopped(desk):
-        desk.waiting = desk.to_prove = None
+        given_up = desk.stop()
+        return desk, *conversation(desk, given_up, "*Stopped before it was answered.*")
 
-    def converse(desk, talk):
-        text, ecg, other = desk.waiting
-        desk.asked = text
-        said = [*(talk or []), {"role": "user", "content": as_text(text)}]
-        yield [*said, {"role": "assistant", "content": "…"}], []
+    def converse(desk):
+        waiting = desk.waiting
+        if waiting is None:  # it was stopped before its turn came
+            return
+        try:
+            yield from answering(desk, waiting)
+        finally:
+            desk.done(waiting)
+
+    def answering(desk, waiting):
+        text, ecg, other = waiting
+        desk.asked, desk.answering = text, waiting
+        now = functools.partial(conversation, desk, waiting)
+        yield *now("…"), []
         while not loader.wait(0.3):
-            progress = f"*Waiting for the model: {as_text(loader.text)} …*"
-            yield [*said, {"role": "assistant", "content": progress}], []
+            yield *now(f"*Waiting for the model: {as_text(loader.text)} …*"), []
         answer, assistant = None, loader.assistant()
         for answer in assistant.stream_answer(text, ecg, other, alone=other is None):
-            yield [*said, {"role": "assistant", "content": as_text(answer.text) or "…"}], []
-        if answer is not None:
-            yield [*said, {"role": "assistant", "content": answer_html(answer)}], []
-            found = assistant.evidence(text, answer, ecg, other)
-            rests_on = evidence_words(found, answer.ecg_names)
-            numbers = checks(found.findings, measure(ecg)) if found.findings else []
-            last = {"role": "assistant", "content": answer_html(answer, rests_on, numbers)}
-            said_so = [f"Measured: {one.words}" for one in numbers]
-            known = (*answer.remarks, *said_so, sureness(answer), provenance(answer), rests_on)
-            facts = " · ".join(filter(None, known))
-            desk.said.append(Said(text, answer.text, facts))
-            ecgs = [ecg] if other is None else [other, ecg]
-            yield [*said, last], paper.marks(found, ecgs)
+            if desk.answering is not waiting:  # it was stopped
+                return
+            yield *now(as_text(answer.text) or "…"), []
+        if answer is None or desk.answering is not waiting:
+            return
+        facts = (*answer.remarks, sureness(answer), provenance(answer))
+        said = Said(text, answer.text, " · ".join(filter(None, facts)))
+        turn = desk.add(waiting, answer_html(answer), said)
+        yield *conversation(desk), []
+        found = assistant.evidence(text, answer, ecg, other)
+        rests_on = evidence_words(found, answer.ecg_names)
+        numbers = checks(found.findings, measure(ecg)) if found.findings else []
+        said_so = [f"Measured: {one.words}" for one in numbers]
+        known = (
+            *answer.remarks,
+            *said_so,
+            sureness(answer),
+            provenance(answer),
+            rests_on,
+        )
+        said = Said(text, answer.text, " · ".join(filter(None, known)))
+        desk.add(waiting, answer_html(answer, rests_on, numbers), said, instead=turn)
+        yield *conversation(desk), paper.marks(found, waiting.ecgs) if desk.shows(waiting) else []
 
     def prove(desk, progress=gr.Progress()):  # noqa: B008
-        text, ecg, other = desk.to_prove
+        waiting = desk.to_prove
+        if waiting is None:
+            return ""
+        try:
+            return proof_of(desk, waiting, progress)
+        finally:
+            desk.done(waiting)
+
+    def proof_of(desk, waiting, progress):
+        text, ecg, other = waiting
         progress(0, desc="Waiting for the model")
         assistant = loader.assistant()
         result = assistant.random_ecg_test(
             text, ecg, comparison=other, others=random_patients(gallery, ecg, other),
             progress=lambda words, share=None: progress(share, desc=words), alone=other is None,
         )  # fmt: skip
+        if not desk.shows(waiting):
+            return ""
         return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
+
+    def forget_answers(desk):
+        desk.forget_answers()
+        return desk, *conversation(desk)
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
     asking = gr.on(
@@ -682,14 +710,13 @@ def _wire_questions(
         **quiet,
     ).success(
         in_plain_words(converse),
-        [desk, chat],
-        [chat, marks],
+        desk,
+        [chat, earlier, marks],
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    asking.then(answered, desk, **quiet)
     testing = test_button.click(
         in_plain_words(put_again),
         [places, question, about, desk],
@@ -704,8 +731,8 @@ def _wire_questions(
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    testing.then(proved, desk, **quiet)
-    stop_button.click(stopped, desk, cancels=[asking, testing], **quiet)
+    stop_button.click(stopped, desk, [desk, chat, earlier], cancels=[asking, testing], **quiet)
+    chat.clear(forget_answers, desk, [desk, chat, earlier], **quiet)
     for dataset in examples:
         dataset.click(
             lambda sample: sample[0], dataset, question,
@@ -720,10 +747,11 @@ def _wire_export(desk, buttons, handed) -> None:
         this, other = desk.drawn.seen
         ecgs = [ecg for ecg in (present(this), other) if ecg is not None]
         measured = [measure(ecg) for ecg in ecgs]
+        said = [turn.said for turn in desk.shown]
         if kind == "csv":
             content = measurements_csv(ecgs, measured).encode("utf-8-sig")
         else:
-            content = (pdf if kind == "pdf" else png)(ecgs, measured, desk.said)
+            content = (pdf if kind == "pdf" else png)(ecgs, measured, said)
         name = re.sub(r"[^\w.-]+", "_", ecgs[0].name)[:60].strip("._") or "ecg"
         return {
             "name": f"{name}.{kind}", "type": MEDIA[kind],
