@@ -37,6 +37,7 @@ from ecgqa import INTENDED_USE, EcgAssistant, measure, paper, read_ecg
 from ecgqa.answer import QuestionError, checked, need_second
 from ecgqa.criteria import checks
 from ecgqa.desk import Desk, Turn, Waiting
+from ecgqa.evidence import evidence_words
 from ecgqa.examples import EXAMPLES
 from ecgqa.export import Said, measurements_csv, pdf, png
 from ecgqa.formats import supported_suffixes
@@ -50,12 +51,12 @@ from ecgqa.report import (
     answer_html,
     as_text,
     dependence_html,
-    evidence_words,
     measurement_html,
     provenance,
     quality_html,
     sureness,
     tracing_html,
+    understanding,
 )
 from ecgqa.wording import compares
 
@@ -650,21 +651,23 @@ def _wire_questions(
         while not loader.wait(0.3):
             yield *now(f"*Waiting for the model: {as_text(loader.text)} …*"), []
         answer, assistant = None, loader.assistant()
-        for answer in assistant.stream_answer(text, ecg, other, alone=other is None):
+        before = desk.before(waiting)
+        for answer in assistant.stream_answer(text, ecg, other, other is None, before):
             if desk.answering is not waiting:  # it was stopped
                 return
             yield *now(as_text(answer.text) or "…"), []
         if answer is None or desk.answering is not waiting:
             return
-        facts = (*answer.remarks, sureness(answer), provenance(answer))
+        facts = (understanding(answer), *answer.remarks, sureness(answer), provenance(answer))
         said = Said(text, answer.text, " · ".join(filter(None, facts)))
-        turn = desk.add(waiting, answer_html(answer), said)
+        turn = desk.add(waiting, answer_html(answer), said, answer)
         yield *conversation(desk), []
         found = assistant.evidence(text, answer, ecg, other)
         rests_on = evidence_words(found, answer.ecg_names)
         numbers = checks(found.findings, measure(ecg)) if found.findings else []
         said_so = [f"Measured: {one.words}" for one in numbers]
         known = (
+            understanding(answer),
             *answer.remarks,
             *said_so,
             sureness(answer),
@@ -672,7 +675,7 @@ def _wire_questions(
             rests_on,
         )
         said = Said(text, answer.text, " · ".join(filter(None, known)))
-        desk.add(waiting, answer_html(answer, rests_on, numbers), said, instead=turn)
+        desk.add(waiting, answer_html(answer, rests_on, numbers), said, answer, instead=turn)
         yield *conversation(desk), paper.marks(found, waiting.ecgs) if desk.shows(waiting) else []
 
     def prove(desk, progress=gr.Progress()):  # noqa: B008
@@ -715,6 +718,7 @@ def _wire_questions(
         show_progress="minimal",
         show_progress_on=chat,
         api_visibility="private",
+        trigger_mode="multiple",  # also while gradio has not yet ended one that was stopped
         **MODEL_QUEUE,
     )
     testing = test_button.click(
@@ -809,17 +813,15 @@ def _add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
         rate_hz: float | None = None,
         units: str | None = None,
         start_s: float = 0.0,
+        before: list[str] | None = None,
     ) -> dict:
-        """Ask a question about one ECG or two."""
+        """Ask a question about one ECG or two. before: questions asked before it, oldest first."""
         ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
-        answer = loader.assistant().ask(question, ecg, comparison=other)
-        names = ("text", "confidence", "model", "decoding", "seconds", "declined")
-        return {
-            **{name: getattr(answer, name) for name in names},
-            "answers": list(answer.answers), "ecg_names": list(answer.ecg_names),
-            "remarks": list(answer.remarks),
-            "intended_use": INTENDED_USE,
-        }  # fmt: skip
+        if before is not None and not all(isinstance(text, str) for text in before):
+            raise QuestionError("Please give `before` as a list of questions.")
+        asked = [*(before or [])[-2:], question]
+        answer = loader.assistant().talk(asked, ecg, other)[-1]
+        return {**answer.as_json(), "intended_use": INTENDED_USE}
 
     def random_ecg_test(
         files: list[gr.FileData],

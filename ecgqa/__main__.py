@@ -1,6 +1,6 @@
 """Questions and measurements on the terminal.
 
-python -m ecgqa ask FILE... --question "..." [--compare FILE...] [--json]
+python -m ecgqa ask FILE... --question "..." [--question "..."] [--compare FILE...] [--json]
 python -m ecgqa measure FILE... [--json]
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict
 
 from ecgqa import (
     ECG,
@@ -35,7 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("--units", help="mV or uV, for files that don't say")
         command.add_argument("--start", type=float, default=0.0, help="s, of a long recording")
         command.add_argument("--json", action="store_true", help="print one JSON object")
-    ask.add_argument("--question", required=True)
+    ask.add_argument(
+        "--question", required=True, action="append", help="several times: a conversation"
+    )
     ask.add_argument("--compare", nargs="+", help="the files of an earlier ECG to compare with")
     ask.add_argument("--checkpoint")
     ask.add_argument("--llm")
@@ -49,14 +50,17 @@ def main(arguments: list[str] | None = None) -> int:
             read_ecg(args.compare, args.rate_hz, args.units).stretch(0) if args.compare else None
         )
         assistant = EcgAssistant.load(args.checkpoint, args.llm, progress=_say)
-        answer = assistant.ask(args.question, ecg, earlier)
+        answers = assistant.talk(args.question, ecg, earlier)
     except (EcgFileError, ModelError, QuestionError) as error:
         print(error, file=sys.stderr)
         return 2
-    if args.json:
-        found = as_json(measure(ecg))
-        print(json.dumps({**asdict(answer), "sha256": ecg.sha256, "measurements": found}))
-    else:
+    for answer in answers:
+        if args.json:
+            found = as_json(measure(ecg))
+            print(json.dumps({**answer.as_json(), "sha256": ecg.sha256, "measurements": found}))
+            continue
+        if answer.understood:
+            print(f"Understood: {answer.understood}")
         print(answer.text, *answer.remarks, sep="\n")
         print(f"confidence {answer.confidence:.0%}, {answer.model}")
     return 0

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ecgqa.answer import Answer
 from ecgqa.export import Said
 from ecgqa.record import ECG
 
@@ -39,7 +40,7 @@ class Turn:
     """A question that was answered.
 
     about: `identity` of each ECG it is about, the earlier first; names: what they are called.
-    shown: the answer as the page shows it. said: the same for the printed page.
+    shown: the answer as the page shows it. said: the same for the printed page. answer: itself.
     """
 
     question: str
@@ -47,6 +48,7 @@ class Turn:
     names: tuple[str, ...]
     shown: str
     said: Said
+    answer: Answer | None = None
 
 
 def identity(ecg: ECG) -> str:
@@ -146,17 +148,23 @@ class Desk:
         """Whether a question is about ECGs that are still here."""
         return self.on_page([identity(ecg) for ecg in waiting.ecgs])
 
+    def before(self, waiting: Waiting) -> list[Answer]:
+        """What was answered before about the very same ECGs, oldest first."""
+        about = tuple(identity(ecg) for ecg in waiting.ecgs)
+        return [turn.answer for turn in self.answered if turn.answer and turn.about == about]
+
     def add(
         self,
         waiting: Waiting,
         shown: str,
         said: Said,
+        answer: Answer | None = None,
         instead: Turn | None = None,
     ) -> Turn:
         """Keep an answer; instead: of this one, which was not yet complete."""
         about = tuple(identity(ecg) for ecg in waiting.ecgs)
         names = tuple(ecg.name for ecg in waiting.ecgs)
-        turn = Turn(waiting.text, about, names, shown, said)
+        turn = Turn(waiting.text, about, names, shown, said, answer)
         # The answers may have been thrown away while the fuller one was made.
         self.answering = None
         if instead is None:

@@ -27,6 +27,7 @@ SHOWN = 0.2  # share of the cells that is marked, at most
 # Of a name, to be what a yes/no question is about: 95 % of 136 held-out wordings have more for the
 # finding asked about; what the model has no name for ("pericarditis") mostly has less for any.
 LEAST_WEIGHT = 0.5
+MOST_LEADS, LEAST_LEAD = 3, 0.04  # that are named under an answer, and the smallest share
 LEAST_SHARE = 0.25  # of the strongest cell's weight that a marked one has
 
 
@@ -136,3 +137,21 @@ def strongest(weights: np.ndarray) -> Evidence:
     shares = weights.sum(-1) / weights.sum()
     order = sorted(np.ndindex(shares.shape), key=lambda place: -shares[place])
     return Evidence(tuple(marks), tuple((e, LEADS[row], float(shares[e, row])) for e, row in order))
+
+
+def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
+    """Which leads an answer rests on, and where the strongest stretches lie; "" for none."""
+    if not evidence.leads:
+        return ""
+    place = (" (first ECG)", " (second ECG)") if len(ecg_names) == 2 else ("", "")
+    leads = [
+        f"{lead}{place[which]} {share:.0%}"
+        for which, lead, share in evidence.leads[:MOST_LEADS]
+        if share >= LEAST_LEAD
+    ]
+    strongest = sorted(evidence.marks, key=lambda mark: -mark.strength)[:MOST_LEADS]
+    when = [
+        f"{mark.lead}{place[mark.ecg]} {mark.start_s:g} to {mark.start_s + mark.seconds:g} s"
+        for mark in strongest
+    ]
+    return f"Rests most on {', '.join(leads)}. Marked on the paper; strongest: {', '.join(when)}."

@@ -36,6 +36,7 @@ LEFT_MM = PULSE_MM + PULSE_S * SPEED_MM_S + 5.0  # where the strips begin
 SHEET_MM = (LEFT_MM + SHEET_S * SPEED_MM_S + 5.0, FIRST_MM + 3 * PITCH_MM + 14.0)
 INK, QUIET, FINE, COARSE = "#15181e", "#5d6470", "#f8e1df", "#eebab6"
 LETTERS = {"family": "DejaVu Sans", "parse_math": False}
+MOST_OF_ANSWER = 10  # lines
 WIDTH_CHARS, MOST_LINES = 112, 16  # of the column of answers, under one ECG
 DPI = 200  # of the PNG
 
@@ -198,7 +199,9 @@ def _answers(page: Axes, said: Sequence[Said], top: float, scale: float) -> None
     shown = 0
     for one in reversed(said):
         block = [("bold", INK, line) for line in _lines(one.question, 3)]
-        block += [("normal", INK, line) for line in _lines(one.answer, 4)]
+        parts = one.answer.split("\n")  # a report has a line for each section
+        answer = [line for part in parts for line in _lines(part, 4 if len(parts) == 1 else 2)]
+        block += [("normal", INK, line) for line in answer[:MOST_OF_ANSWER]]
         block += [("normal", QUIET, line) for line in _lines(one.facts, 4)]
         if len(lines) + len(block) > most:
             break

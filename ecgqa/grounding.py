@@ -9,22 +9,28 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
+from ecgqa.case import Case
 from ecgqa.language import Progress
-from ecgqa.model import SEPARATOR, EcgModel
-from ecgqa.options import NONE, option_questions, understand
+from ecgqa.model import ABSTENTION, SEPARATOR, EcgModel
+from ecgqa.options import NONE, Asked, option_question, option_questions, understand
+from ecgqa.reading import Reading
 from ecgqa.record import ECG
-from ecgqa.reply import replies
-from ecgqa.tensor import MODEL_SAMPLES, model_input
+from ecgqa.reply import Reply, replies, said_yes
+from ecgqa.respond import respond
+from ecgqa.tensor import MODEL_RATE_HZ, MODEL_SAMPLES, model_input
 
 DEPENDS = "This answer depends on this ECG."
 DOES_NOT = "This answer would be the same without this ECG. Do not use it."
+MEASURED = "This answer was measured on this ECG: other ECGs give other values."
+MEASURED_ALIKE = "This answer was measured on this ECG; the other ECGs happen to give the same one."
+NOTHING = "cannot tell: nothing to measure"
 
 
 @dataclass(frozen=True)
@@ -45,21 +51,33 @@ class GroundingRow:
 class GroundingResult:
     """Rows of the test, this ECG first, and what they say.
 
-    depends: every one of `moves` reaches least_move, a limit set on validation ECGs.
+    depends: every one of `moves` reaches least_move, a limit set on validation ECGs; of what was
+    measured (no odds are known then): another ECG gets another answer.
     """
 
     rows: tuple[GroundingRow, ...]
     verdict: str
     depends: bool
     least_move: float
+    measured: bool = False
 
 
 class Run(NamedTuple):
-    """What the model is given: inputs [12, 1000] mV of one ECG or two, and which leads lack."""
+    """What the model is given: one ECG or two (the earlier first), or none."""
 
     name: str
-    signals: tuple[np.ndarray | None, np.ndarray | None]
-    missing: Collection[str] = ()
+    ecgs: tuple[ECG | None, ECG | None]
+
+    @property
+    def missing(self) -> set[str]:
+        """Leads that lack in any of them."""
+        return {lead for one in self.ecgs if one is not None for lead in one.missing_leads}
+
+    def case(self, model: EcgModel) -> Case:
+        """The same as a case; there must be an ECG."""
+        first, second = self.ecgs
+        assert first is not None
+        return Case(model, first) if second is None else Case(model, second, first)
 
 
 def noise_signal(like: np.ndarray, seed: int) -> np.ndarray:
@@ -74,6 +92,96 @@ def flat_signal() -> np.ndarray:
     return np.zeros((12, MODEL_SAMPLES), np.float32)
 
 
+def runs_of(ecg: ECG, comparison: ECG | None, others: Iterable[tuple[str, ECG]]) -> list[Run]:
+    """This ECG (or pair), other patients, noise, a flat line, and no ECG at all.
+
+    With a comparison ECG both places are filled with stand-ins, so that nothing of either is left:
+    two other patients, or the same noise or flat line twice.
+    """
+    own = model_input(ecg)
+    noise, flat = (
+        ECG(signal, MODEL_RATE_HZ, "") for signal in
+        (noise_signal(own, zlib.crc32(own.tobytes())), flat_signal())
+    )  # fmt: skip
+    strangers = list(others)
+    if comparison is None:
+        runs = [Run(ecg.title, (ecg, None)), *(Run(name, (one, None)) for name, one in strangers)]
+    else:
+        runs = [Run(f"{comparison.title}, then {ecg.title}", (comparison, ecg))]
+        pairs = zip(strangers[-1:] + strangers[:-1], strangers, strict=True)
+        runs += [Run(f"{a}, then {b}", (x, y)) for (a, x), (b, y) in pairs]
+    second = comparison is not None
+    runs.append(Run("Noise", (noise, noise if second else None)))
+    runs.append(Run("Flat line", (flat, flat if second else None)))
+    return [*runs, Run("No ECG at all", (None, None))]
+
+
+def ground_reading(
+    model: EcgModel,
+    read: Reading,
+    ecg: ECG,
+    comparison: ECG | None,
+    others: Iterable[tuple[str, ECG]],
+    progress: Progress | None = None,
+) -> GroundingResult:
+    """The same as `ground` for a question that was read: every row is answered as the page would.
+
+    Of a yes or no, the odds of the plain question that was put to the model decide; of a list or a
+    choice, those of its likeliest option. What is measured has no odds: there it counts whether
+    another ECG gets another answer.
+    """
+    answers: list[str] = []
+    odds: list[float] = []
+    about, sign = "", 1.0
+    runs = runs_of(ecg, comparison, others)
+    for i, run in enumerate(runs):
+        if progress:
+            progress(f"Asking about: {run.name}", i / len(runs))
+        case = run.case(model) if run.ecgs[0] is not None else None
+        if case is not None:
+            *_, reply = respond(case, read)
+            answers.append(reply.text)
+            if i == 0:
+                about, sign = _put(reply)
+        else:
+            answers.append(_without(model, about, sign) if about else NOTHING)
+        if about:
+            given = (None, None) if case is None else case.asked_of(bool(read.fate))
+            odds.append(sign * float(model.yes_margin([about], *given)[0]))
+    least = model.config.least_move
+    if not about:
+        rows = tuple(
+            GroundingRow(run.name, said, 0.0) for run, said in zip(runs, answers, strict=True)
+        )
+        depends = any(row.answer != rows[0].answer for row in rows[1:-3]) or len(rows) < 5
+        return GroundingResult(rows, MEASURED if depends else MEASURED_ALIKE, depends, least, True)
+    chances = [-math.log1p(math.exp(-odd)) for odd in odds]
+    rows = tuple(
+        GroundingRow(run.name, answers[i], chances[i] - chances[0], odds[i] - odds[0])
+        for i, run in enumerate(runs)
+    )
+    depends = move(rows) >= least
+    return GroundingResult(rows, DEPENDS if depends else DOES_NOT, depends, least)
+
+
+def _put(reply: Reply) -> tuple[str, float]:
+    """The yes/no question behind a reply, and 1 or -1 for what was said to it; "" for none."""
+    if reply.asked:
+        return reply.asked, 1.0 if reply.affirms else -1.0
+    if not reply.margins:
+        return "", 1.0
+    said = [part for part in reply.answers or () if part in reply.margins]
+    said = said or [part for part in reply.text.split(SEPARATOR) if part in reply.margins]
+    option = max(said or reply.margins, key=reply.margins.__getitem__)
+    return option_question(Asked(), option), 1.0 if said else -1.0
+
+
+def _without(model: EcgModel, about: str, sign: float) -> str:
+    """What the model says to a plain question without any ECG."""
+    yes = said_yes(model, about, None, plain=True)
+    return ABSTENTION if yes is None else "yes" if (yes >= 0.5) == (sign > 0) else "no"
+
+
 def ground(
     model: EcgModel,
     question: str,
@@ -84,28 +192,9 @@ def ground(
 ) -> GroundingResult:
     """Ask `question` of this ECG, of other patients, noise, a flat line and without any ECG.
 
-    Of a list, its likeliest option is put to the test. With a comparison ECG both places are filled
-    with stand-ins, so that nothing of either is left: two other patients, or the same noise or flat
-    line twice.
+    For models without a reader. Of a list, its likeliest option is put to the test.
     """
-    own = model_input(ecg)
-    first = own if comparison is None else model_input(comparison)
-    seed = zlib.crc32(own.tobytes())
-    runs: list[Run] = []
-    strangers = [(name, model_input(other), set(other.missing_leads)) for name, other in others]
-    if comparison is None:
-        runs.append(Run(ecg.title, (own, None), set(ecg.missing_leads)))
-        runs += [Run(name, (signal, None), missing) for name, signal, missing in strangers]
-    else:
-        missing = {*comparison.missing_leads, *ecg.missing_leads}
-        runs.append(Run(f"{comparison.title}, then {ecg.title}", (first, own), missing))
-        pairs = zip(strangers[-1:] + strangers[:-1], strangers, strict=True)
-        runs += [Run(f"{a}, then {b}", (x, y), one | two) for (a, x, one), (b, y, two) in pairs]
-    noise, flat = noise_signal(own, seed), flat_signal()
-    runs.append(Run("Noise", (noise, None if comparison is None else noise)))
-    runs.append(Run("Flat line", (flat, None if comparison is None else flat)))
-    runs.append(Run("No ECG at all", (None, None)))
-
+    runs = runs_of(ecg, comparison, others)
     (asked,) = understand(model, [question], comparison is not None)
     answers: list[str] = []
     log_probs: list[float] = []  # of the first answer, per token
@@ -115,8 +204,8 @@ def ground(
         if progress:
             progress(f"Asking about: {run.name}", i / len(runs))
         first_ecg, second_ecg = (
-            None if signal is None else model.encode(torch.from_numpy(signal).unsqueeze(0))
-            for signal in run.signals
+            None if one is None else model.encode(torch.from_numpy(model_input(one)).unsqueeze(0))
+            for one in run.ecgs
         )
         *_, reply = replies(model, question, asked, first_ecg, second_ecg, run.missing)
         answers.append(reply.text)

@@ -28,6 +28,7 @@ from ecgqa.encoder import EncoderConfig, EncoderEnsemble, build_encoder
 from ecgqa.features import EcgFeatures
 from ecgqa.language import Language, ModelError, Progress, Prompts, pad
 from ecgqa.projector import Memory, Projector, ProjectorConfig
+from ecgqa.reader import Reader
 from ecgqa.record import LEADS
 
 ABSTENTION = "cannot tell from this recording"
@@ -53,6 +54,9 @@ class ModelConfig:
     vocabulary: dict[str, tuple[str, ...]] = field(default_factory=dict)  # open questions' answers
     lists: dict[str, tuple[float, ...]] = field(default_factory=dict)  # see `options.decide`
     known_answers: dict[str, dict[str, int]] = field(default_factory=dict)  # and how often, by kind
+    confidence: dict[str, tuple[float, float]] = field(default_factory=dict)  # by kind of answer
+    choice: tuple[float, ...] = ()  # scale, both, neither: see `options.decide`
+    finding_limits: dict[str, float] = field(default_factory=dict)  # P from which it is reported
     severities: tuple[float, ...] = ()  # P(s), where the answer is adjusted for the severity s
     training: dict = field(default_factory=dict)
 
@@ -77,6 +81,7 @@ class EcgModel(nn.Module):
         self.encoder = encoder
         self.projector = projector
         self.language = language
+        self.reader: Reader | None = None  # of questions in free words, where there is one
         self.version = "untrained"  # of the weights: the first digits of their SHA-256
         self._option_states: dict[str, torch.Tensor] = {}
 
@@ -166,11 +171,13 @@ class EcgModel(nn.Module):
             encoder.load_state_dict(weights["encoder"])
             projector.load_state_dict(weights["projector"])
             language.load_adapter(folder / "adapter")
-        except (RuntimeError, ValueError, OSError, SafetensorError) as error:
+            reader = Reader.load(folder / "reader") if (folder / "reader").is_dir() else None
+        except (RuntimeError, ValueError, OSError, KeyError, TypeError, SafetensorError) as error:
             raise ModelError(
                 f"The checkpoint in {folder} does not fit {language.name}, or is damaged."
             ) from error
         model = cls(config, encoder, projector, language).eval()
+        model.reader = reader
         digest = hashlib.sha256((folder / "projector.safetensors").read_bytes())
         model.version = digest.hexdigest()[:8]
         return model
@@ -291,6 +298,17 @@ class EcgModel(nn.Module):
         """Log odds of "yes", [b], at a given severity where the model is told one."""
         evidence = None if first is None else self.evidence(questions, first, second, severity)
         return self._margin(self.language(self.prompt(questions, first, second, evidence=evidence)))
+
+    @torch.no_grad()
+    def opening(
+        self, question: str, first: EcgFeatures | None, second: EcgFeatures | None = None
+    ) -> tuple[float, str]:
+        """Log odds of "yes" against "no", and the likeliest first word of the answer."""
+        logits = self.language(self.prompt([question], first, second))
+        word = self._text([int(logits[0].argmax())])
+        if first is not None and self.config.severities:
+            return float(self.yes_margin([question], first, second)[0]), word
+        return float(self._margin(logits)[0]), word
 
     @torch.no_grad()
     def evidence_margin(

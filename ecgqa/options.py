@@ -199,6 +199,8 @@ def decide(model: EcgModel, kind: str, margins: dict[str, float]) -> Decision:
     Options that were not asked about do not belong to the answer.
     """
     answers, scores = candidates(model, kind, margins)
+    if not answers and model.config.choice and len(margins) == 2:
+        return _between(model, kind, margins)
     if not answers:
         return _each(model, kind, margins)
     chance = (scores @ scores.new_tensor(model.config.lists.get(kind, UNFITTED))).softmax(0)
@@ -224,6 +226,19 @@ def candidates(
             total = sum(margins[option] for option in options)
             rows.append([total, float(len(options)), float(bool(options)), math.log(count)])
     return answers, torch.tensor(rows, dtype=torch.double)
+
+
+def _between(model: EcgModel, kind: str, margins: dict[str, float]) -> Decision:
+    """One of two options, both or neither, whichever is likeliest (`training.fit_choice`)."""
+    scale, both, neither = model.config.choice
+    (one, a), (other, b) = (
+        (option, scale * float(model.calibrated(torch.tensor(margin), kind).logit(1e-6)))
+        for option, margin in margins.items()
+    )
+    answers = ((one,), (other,), (one, other), (NONE,))
+    chances = torch.tensor([a, b, a + b + both, neither], dtype=torch.double).softmax(0)
+    best = int(chances.argmax())
+    return Decision(answers[best], float(chances[best]))
 
 
 def _each(model: EcgModel, kind: str, margins: dict[str, float]) -> Decision:

@@ -6,6 +6,8 @@ import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
+import torch
+
 from ecgqa.features import EcgFeatures
 from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel
 from ecgqa.options import NONE, Asked, abstains, check, decide, is_list
@@ -16,12 +18,20 @@ class Reply:
     """A text and how sure it is.
 
     confidence: 0..1, of yes and no calibrated. margins: of a list, the log odds of each option that
-    was asked about and could be seen.
+    was asked about and could be seen. answers: the same as single findings, by default the text's
+    parts. remarks: what else is to be said of it. declined: it answers nothing. asked: the plain
+    question that was put to the model, where it is another one than the user's; affirms: whether
+    the answer to that one is yes.
     """
 
     text: str
     confidence: float
     margins: Mapping[str, float] = field(default_factory=dict)
+    answers: tuple[str, ...] | None = None
+    remarks: tuple[str, ...] = ()
+    declined: bool = False
+    asked: str = ""
+    affirms: bool = True
 
 
 def replies(
@@ -50,9 +60,30 @@ def replies(
         said = [option for option in options if option in margins]
         yield Reply(SEPARATOR.join(said or [NONE]), confidence, margins)
         return
-    text = ""
+    if (yes := said_yes(model, question, first, second)) is not None:
+        # Where the calibrated probability turns the scales, it counts.
+        yield Reply("yes", yes) if yes >= 0.5 else Reply("no", 1 - yes)
+        return
     for text, log_prob in model.stream(question, first, second):
         yield Reply(text, math.exp(log_prob))
-    if text in YES_NO:  # where the calibrated probability turns the scales, it counts
-        yes = float(model.yes_probability([question], first, second)[0])
-        yield Reply("yes", yes) if yes >= 0.5 else Reply("no", 1 - yes)
+
+
+def said_yes(
+    model: EcgModel,
+    question: str,
+    first: EcgFeatures | None,
+    second: EcgFeatures | None = None,
+    plain: bool = False,
+) -> float | None:
+    """P("yes") of a question to which the model begins to say yes or no, else None.
+
+    plain: the question is `respond.asked_plainly`'s, whose probabilities are calibrated apart. One
+    pass: the word and its probability come from the same logits.
+    """
+    margin, word = model.opening(question, first, second)
+    if word not in YES_NO:
+        return None
+    kind = "verify" if second is None else "compare"
+    if plain and second is None and "plain" in model.config.calibration:
+        kind = "plain"
+    return float(model.calibrated(torch.tensor(margin), kind))

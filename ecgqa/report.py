@@ -9,14 +9,11 @@ from collections.abc import Iterable, Sequence
 
 from ecgqa.answer import Answer
 from ecgqa.criteria import Check
-from ecgqa.evidence import Evidence
 from ecgqa.grounding import GroundingResult, moves
 from ecgqa.measure import Measurements
 from ecgqa.numbers import MEASURED, reasons
 from ecgqa.quality import assess
 from ecgqa.record import ECG
-
-MOST_LEADS, LEAST_LEAD = 3, 0.04  # that are named under an answer, and the smallest share
 
 
 def as_text(text: str) -> str:
@@ -34,25 +31,12 @@ def provenance(answer: Answer) -> str:
 
 def sureness(answer: Answer) -> str:
     """The confidence of an answer that was not declined."""
-    return "" if answer.declined else f"Confidence {answer.confidence:.0%}"
+    return "" if answer.declined or not answer.confidence else f"Confidence {answer.confidence:.0%}"
 
 
-def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
-    """Which leads an answer rests on, and where the strongest stretches lie; "" for none."""
-    if not evidence.leads:
-        return ""
-    place = (" (first ECG)", " (second ECG)") if len(ecg_names) == 2 else ("", "")
-    leads = [
-        f"{lead}{place[which]} {share:.0%}"
-        for which, lead, share in evidence.leads[:MOST_LEADS]
-        if share >= LEAST_LEAD
-    ]
-    strongest = sorted(evidence.marks, key=lambda mark: -mark.strength)[:MOST_LEADS]
-    when = [
-        f"{mark.lead}{place[mark.ecg]} {mark.start_s:g} to {mark.start_s + mark.seconds:g} s"
-        for mark in strongest
-    ]
-    return f"Rests most on {', '.join(leads)}. Marked on the paper; strongest: {', '.join(when)}."
+def understanding(answer: Answer) -> str:
+    """What a question was understood to ask, in a line above its answer."""
+    return f"Understood: {answer.understood}" if answer.understood else ""
 
 
 def answer_html(answer: Answer, rests_on: str = "", numbers: Sequence[Check] = ()) -> str:
@@ -68,7 +52,9 @@ def answer_html(answer: Answer, rests_on: str = "", numbers: Sequence[Check] = (
         f"{'' if one.agrees else '⚠ '}Measured: {as_text(one.words)}</span>"
         for one in numbers
     )
-    text = as_text(answer.text)
+    read = understanding(answer)
+    text = f'<span class="understood">{as_text(read)}</span><br>' if read else ""
+    text += "<br>".join(as_text(line) for line in answer.text.split("\n"))
     text += "".join(f'<br><span class="warn">{as_text(words)}</span>' for words in answer.remarks)
     return f'{text}{beside}\n\n<span class="provenance">{facts}</span>{rests}'
 
@@ -188,6 +174,14 @@ def dependence_html(result: GroundingResult) -> str:
         for row in others
     ]
     head = ("ECG given to the model", "Answer", "Log probability per token", "Log odds")
+    if result.measured:
+        return (
+            f'<p class="verdict {kind}" role="status">{html.escape(result.verdict)}</p>'
+            + table_html(
+                ("ECG given", "Answer"), [(row.ecg, row.answer) for row in result.rows],
+                "Same question, other ECGs", "dependence",
+            )
+        )  # fmt: skip
     moved = " and ".join(f"{far:.2f} for {name}" for name, far in moves(result.rows).items())
     words = (
         f"The log odds decide: they move by {moved}, on average; an answer depends on the ECG "

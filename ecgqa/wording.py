@@ -64,7 +64,8 @@ _COURSE = (  # what became of a finding, when, and how two recordings differ
     r"risen|fallen|developed?|evolved?|improved?|worsened?|progressed|regressed|normali[sz]ed?|"
     r"recover(?:ed)?|becom(?:e|ing)|became|turned|return(?:ed)?|cleared|come back|emerged?|lost|"
     r"lose|acquired?|stop(?:ped)?|started|kept|continued)",
-    r"since|meanwhile|in the meantime|(?:in|over|across) the interval|over time|than before",
+    r"since(?! when)|meanwhile|in the meantime|(?:in|over|across) the interval|over time|"
+    r"than before",
     r"(?:last|this|second|first) time|at (?:baseline|follow-?up)|baseline and follow-?up",
     r"then and (?:not )?now|then and \w+ now|past and present",
     rf"(?:(?:was|were)(?:n't)?|use to|{_BEFORE})\b.*\b{_NOW}|{_NOW}\b.*\b{_BEFORE}",

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_llm, tiny_model
@@ -190,8 +191,8 @@ def test_the_answer_that_is_tested_is_the_one_that_is_shown(assistant, ecg, monk
     """Calibration turns the scales of one of the two; a stretch goes by its title."""
     monkeypatch.setattr(answering, "understand", lambda *_: [AF])
     monkeypatch.setattr(grounding, "understand", lambda *_: [AF])
-    monkeypatch.setattr(assistant.model, "stream", lambda *_: iter([("no", -0.1)]))
-    monkeypatch.setattr(assistant.model, "yes_probability", lambda *_: np.array([yes]))
+    monkeypatch.setattr(assistant.model, "opening", lambda *_: (0.0, "no"))
+    monkeypatch.setattr(assistant.model, "calibrated", lambda *_: torch.tensor(yes))
     part = simulate("normal", seconds=30, rate_hz=250).ecg.stretch(12)
     row = assistant.random_ecg_test("Is it there?", part).rows[0]
     assert row.answer == assistant.ask("Is it there?", part).text == ("yes" if yes > 0.5 else "no")

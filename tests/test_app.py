@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import html
 import os
 import socket
@@ -21,7 +20,7 @@ from gradio_client.exceptions import AppError
 
 import app
 from ecgqa import INTENDED_USE, report
-from ecgqa.answer import QuestionError
+from ecgqa.answer import Answer, QuestionError
 from ecgqa.evidence import Evidence, Mark
 from ecgqa.grounding import GroundingResult, GroundingRow
 from ecgqa.record import ECG, LEADS, EcgFileError
@@ -73,17 +72,8 @@ class FakeGallery:
         return others[:count]
 
 
-@dataclasses.dataclass(frozen=True)
-class FakeAnswer:
-    text: str
-    ecg_names: tuple[str, ...]
-    answers: tuple[str, ...] = ("yes",)
-    confidence: float = 0.82
-    model: str = "stand-in 1.0"
-    decoding: str = "greedy"
-    seconds: float = 0.1
-    declined: bool = False
-    remarks: tuple[str, ...] = ()
+def fake_answer(text: str, ecg_names: tuple[str, ...]) -> Answer:
+    return Answer(text, ("yes",), 0.82, "stand-in 1.0", "greedy", 0.1, ecg_names)
 
 
 class FakeAssistant:
@@ -99,7 +89,7 @@ class FakeAssistant:
             raise QuestionError("The question is longer than 2000 characters: please shorten it.")
 
     def _answer(self, text, ecg, comparison):
-        return FakeAnswer(text, tuple(one.title for one in (comparison, ecg) if one is not None))
+        return fake_answer(text, tuple(one.title for one in (comparison, ecg) if one is not None))
 
     def ask(self, question, ecg, comparison=None):
         self._check(question)
@@ -107,7 +97,10 @@ class FakeAssistant:
             raise RuntimeError("secret inner detail")
         return self._answer(f"asked: {question}", ecg, comparison)
 
-    def stream_answer(self, question, ecg, comparison=None, alone=False):
+    def talk(self, questions, ecg, comparison=None):
+        return [self.ask(question, ecg, comparison) for question in questions]
+
+    def stream_answer(self, question, ecg, comparison=None, alone=False, before=()):
         self.ask(question, ecg, comparison)
         text = ""
         for word in ("yes,", "this", "is", "an", "answer", EVIL_NAME):
@@ -125,7 +118,7 @@ class FakeAssistant:
         return Evidence(marks, leads, (("sinus tachycardia", True),))
 
     def random_ecg_test(
-        self, question, ecg, comparison=None, others=(), progress=None, alone=False
+        self, question, ecg, comparison=None, others=(), progress=None, alone=False, before=()
     ):
         self._check(question)
         names = [("This ECG", 0.0), *((f"Random patient: {name}", -1.84) for name, _ in others)]

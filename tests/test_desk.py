@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ecgqa.answer import Answer
 from ecgqa.desk import Desk, Waiting, identity
 from ecgqa.export import Said
 from ecgqa.simulate import simulate
@@ -37,8 +40,6 @@ def test_an_answer_is_shown_only_beside_the_ecgs_it_is_about():
 
 
 def test_the_same_name_is_not_the_same_ecg():
-    import dataclasses
-
     desk = Desk()
     desk.settle(0, desk.turn(0), dataclasses.replace(B, name=A.name))
     say(desk, "of a", A)
@@ -113,3 +114,14 @@ def test_the_end_of_one_question_does_not_end_the_next():
     assert desk.waiting is second
     desk.done(second)
     assert desk.waiting is None
+
+
+def test_a_follow_up_leans_only_on_answers_about_the_very_same_ecgs():
+    desk = Desk()
+    of_a, of_b = (Answer(text, (), 1.0, "m", "d", 0.0, ()) for text in ("a", "b"))
+    desk.add(Waiting("q", A, None), "", Said("q", "a", ""), of_a)
+    desk.add(Waiting("q", B, None), "", Said("q", "b", ""), of_b)
+    desk.add(Waiting("q", A, B), "", Said("q", "both", ""), of_b)
+    assert desk.before(Waiting("and?", A, None)) == [of_a]
+    assert desk.before(Waiting("and?", A, B)) == [of_b]
+    assert desk.before(Waiting("and?", B, A)) == []

@@ -83,6 +83,14 @@ def test_numbers_come_from_the_evaluation_files():
         assert between(ROOT / "README.md", name) == want
 
 
+def test_the_clinics_numbers_come_from_its_file():
+    from training.clinic import report
+    from training.tables import between
+
+    record = json.loads((ROOT / "assets" / "clinic.json").read_text())
+    assert between(ROOT / "README.md", "clinic") == report(record)
+
+
 def test_weights_stay_small():
     sizes = [p.stat().st_size for p in (ROOT / "assets" / "checkpoint").rglob("*") if p.is_file()]
     assert 1e6 < sum(sizes) <= 30e6

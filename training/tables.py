@@ -112,3 +112,9 @@ def put_between(file: Path, name: str, text: str) -> None:
     before, _, rest = file.read_text().partition(start)
     after = rest.partition(end)[2]
     file.write_text(f"{before}{start}\n\n{text}\n\n{end}{after}")
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table in Markdown."""
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    return "\n".join([*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows)])

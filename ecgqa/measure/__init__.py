@@ -1,5 +1,5 @@
 """`measure(ecg)`: beats, rate, intervals, axes and voltages, from the signal alone."""
 
-from ecgqa.measure.measurements import Beat, Measurements, Times, measure
+from ecgqa.measure.measurements import Beat, LeadValues, Measurements, Times, measure
 
-__all__ = ["Beat", "Measurements", "Times", "measure"]
+__all__ = ["Beat", "LeadValues", "Measurements", "Times", "measure"]

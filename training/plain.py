@@ -1,0 +1,194 @@
+"""Does plain wording mean what template wording means? And are the page's examples answered right?
+
+    python -m training.plain --ptbxl DIR --ecgqa DIR [--ecgs 40] [--out FILE.json]
+
+For every interval and side, and every statement that at least 20 test ECGs have, the held-out plain
+wordings (`wordings_plain.json`, written by somebody who saw no other) are asked of the same test
+ECGs as ECG-QA's own wording, half of them with the finding where there are so many; then each
+yes/no example of the page, against its own template wording. An answer depends on the wording only
+through what it was read as, so wordings that were read alike are asked once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ecgqa import EcgAssistant
+from ecgqa.examples import EXAMPLES
+from ecgqa.quantity import RANGES, side_of, value_of
+from ecgqa.reading import Reading
+from ecgqa.respond import LEAST_SURE
+from training import ptbxl, questions
+from training.clinic import POOL, Patients
+from training.tables import interval, markdown
+
+WORDINGS = Path(__file__).with_name("wordings_plain.json")
+TEMPLATE = "Is {} present in this ECG?"
+RANGE_TEMPLATE = "Is the {} in this ECG {} the normal range?"
+NAMED = {  # how ECG-QA asks for what has no name in a template
+    "normal ecg": "Is the ECG tracing normal?",
+    "abnormal ecg": "Are there any abnormalities evident in the ECG?",
+    "any diagnostic symptom": (
+        "Does this ECG show any potential diagnostic symptoms, including uncertain ones?"
+    ),
+    "any certain diagnostic symptom": (
+        "Does this ECG present any unmistakable diagnostic signs, leaving out any uncertain "
+        "symptoms?"
+    ),
+    "any form-related symptom": "Does this ECG exhibit any form-related symptoms?",
+    "any rhythm-related symptom": "Are there any rhythm-related symptoms displayed on this ECG?",
+    "any noise": "Is there any interference on this ECG?",
+    "any extra systole": "Are there any extra systoles present on this ECG?",
+}
+EXAMPLE_OF = {  # yes/no examples of the page → the same in a template's words
+    "Does this ECG show atrial fibrillation?": "atrial fibrillation",
+    "Are there ventricular extrasystoles?": "ventricular extrasystoles",
+    "Is there a complete left bundle branch block?": "complete left bundle branch block",
+    "Is there a left anterior fascicular block?": "left anterior fascicular block",
+    "Is there a first degree AV block?": "first degree av block",
+    "Does this ECG show an old inferior infarct?": "myocardial infarction in inferior leads",
+    "Any sign of an anterior infarct?": "myocardial infarction in anterior leads",
+    "Are there signs of left ventricular hypertrophy?": "left ventricular hypertrophy",
+    "Is the QRS voltage high?": "high qrs voltage",
+    "Is the PR interval prolonged?": "pr interval above",
+}
+
+
+class Asked:
+    """Answers of the assistant, one for each ECG and each way in which a question was read."""
+
+    def __init__(self, assistant: EcgAssistant, patients: Patients) -> None:
+        self.assistant, self.patients = assistant, patients
+        self._answers: dict[tuple[Reading, int], str] = {}
+
+    def key(self, text: str) -> Reading:
+        """What a wording was read as, without its words."""
+        read = self.assistant.read(text)
+        return replace(read, text="", sure=float(read.sure >= LEAST_SURE))
+
+    def said(self, text: str, rows: list[int]) -> list[str]:
+        """Yes, no or something else for each ECG."""
+        key = self.key(text)
+        for i in rows:
+            if (key, i) not in self._answers:
+                answer = self.assistant.ask(text, self.patients.ecg(i), alone=True)
+                self._answers[key, i] = answer.answers[0] if answer.answers else answer.text
+        return [self._answers[key, i] for i in rows]
+
+
+def drawn(patients: Patients, truth: Callable[[int], bool | None], count: int) -> list[int]:
+    """Rows, half of them with the finding where there are so many."""
+    rng = random.Random(5)
+    with_it = patients.draw(rng, lambda i: truth(i) is True, count // 2)
+    return with_it + patients.draw(rng, lambda i: truth(i) is False, count - len(with_it))
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--ptbxl", required=True)
+    parser.add_argument("--ecgqa", required=True)
+    parser.add_argument("--checkpoint", type=Path)
+    parser.add_argument("--ecgs", type=int, default=40)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    data = ptbxl.load(args.ptbxl)
+    facts = questions.Facts(data)
+    test = ptbxl.splits(data, args.ecgqa)["test"]
+    patients = Patients(data, facts, test)
+    assistant = EcgAssistant.load(args.checkpoint)
+    asked = Asked(assistant, patients)
+    wordings = json.loads(WORDINGS.read_text())
+    lines: list[dict] = []
+
+    def compare(name: str, template: str, texts: list[str], truth) -> None:
+        rows = drawn(patients, truth, args.ecgs)
+        own = asked.said(template, rows)
+        true = ["yes" if truth(i) else "no" for i in rows]
+        each = [[a == b for a, b in zip(asked.said(t, rows), own, strict=True)] for t in texts]
+        hits = [[a == b for a, b in zip(asked.said(t, rows), true, strict=True)] for t in texts]
+        lines.append({
+            "name": name, "wordings": len(texts), "n": len(rows),
+            "agree": float(np.mean(each)), "right": float(np.mean(hits)),
+            "template right": float(np.mean([a == b for a, b in zip(own, true, strict=True)])),
+            "misread": [t for t, e in zip(texts, each, strict=True) if np.mean(e) < 0.95],
+        })  # fmt: skip
+
+    for name, texts in wordings["findings"].items():
+        label = patients.label(name)
+        if np.nansum(label[test] > 0) >= 20:
+            template = NAMED.get(name) or TEMPLATE.format(name)
+            compare(
+                name, template, texts, lambda i, c=label: None if np.isnan(c[i]) else bool(c[i] > 0)
+            )
+            print(f"{name}: {lines[-1]['agree']:.3f}", flush=True)
+    pool = set(patients.rows[:POOL])
+    for quantity, sides in wordings["ranges"].items():
+        for side, texts in sides.items():
+
+            def truth(i, quantity=quantity, side=side):
+                if i not in pool:
+                    return None
+                number = value_of(quantity, patients.measured(i)).number
+                return None if number is None else side_of(number, *RANGES[quantity]) == side
+
+            compare(f"{quantity} {side}", RANGE_TEMPLATE.format(quantity, side), texts, truth)
+            print(f"{quantity} {side}: {lines[-1]['agree']:.3f}", flush=True)
+
+    def long_pr(i: int) -> bool | None:
+        number = patients.measured(i).pr_ms if i in pool else None
+        return None if number is None else number > RANGES["pr interval"][1]
+
+    print("\n" + report(lines))
+    examples = []
+    known = {line["name"]: line for line in lines}
+    for text in (one for texts in EXAMPLES.values() for one in texts):
+        name = EXAMPLE_OF.get(text)
+        if name is None:
+            continue
+        before = len(lines)
+        if name == "pr interval above":
+            compare(text, RANGE_TEMPLATE.format("pr interval", "above"), [text], long_pr)
+        else:
+            label = patients.label(name)
+            compare(text, TEMPLATE.format(name), [text],
+                    lambda i, c=label: None if np.isnan(c[i]) else bool(c[i] > 0))  # fmt: skip
+        examples += lines[before:]
+        del lines[before:]
+    rows = [[e["name"], f"{100 * e['right']:.0f}", f"{100 * e['template right']:.0f}", e["n"]]
+            for e in examples]  # fmt: skip
+    print("\n" + markdown(["example of the page", "right, %", "template right, %", "n"], rows))
+    if args.out:
+        record = {"wordings": list(known.values()), "examples": examples}
+        args.out.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def report(lines: list[dict]) -> str:
+    """How many agree, and the ten that agree least."""
+    shares = np.array([line["agree"] for line in lines])
+    low, high = interval(shares)
+    good = int((shares >= 0.95).sum())
+    worst = sorted(lines, key=lambda line: line["agree"])[:10]
+    by_n: dict[str, int] = defaultdict(int)
+    for line in lines:
+        by_n["wordings"] += line["wordings"]
+    rows = [[w["name"], f"{100 * w['agree']:.1f}", f"{100 * w['right']:.1f}",
+             f"{100 * w['template right']:.1f}", len(w["misread"])] for w in worst]  # fmt: skip
+    return (
+        f"{good} of {len(lines)} agree with their template in 95 % and more; mean "
+        f"{100 * shares.mean():.1f} ({100 * low:.1f}-{100 * high:.1f}), "
+        f"{by_n['wordings']} wordings.\n\n"
+        + markdown(["worst ten", "agree, %", "right, %", "template right, %", "misread"], rows)
+    )
+
+
+if __name__ == "__main__":
+    main()
