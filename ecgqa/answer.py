@@ -40,8 +40,7 @@ LISTED = "option by option"  # the decoding of lists
 MEASURED = "measured"  # of what no language model had a part in
 WRITTEN = "written"  # of what is said without a look at the ECG
 REMEMBERED = 2  # turns that a follow-up may refer to
-# Kinds that need no readable recording.
-OF_NO_ECG = (reading.ADVICE, reading.OUTSIDE, reading.UNTRAINED, reading.LANGUAGE)
+OF_NO_ECG = conversation.NOT_OF_AN_ECG  # kinds that need no readable recording
 OF_NUMBERS = (
     reading.NUMBER, reading.THRESHOLD, reading.CHANGE, reading.WHEN, "features_in_range",
     "ranges_of_feature", "features",
@@ -221,19 +220,19 @@ class EcgAssistant:
         """What a question asks after the answers before it."""
         assert self.model.reader is not None
         known = [a.reading for a in before[-REMEMBERED:] if a.reading is not None]
-        two = comparison is not None
-        return conversation.understand(self.model.reader, question, two, known)
+        read = conversation.understand(self.model.reader, question, comparison is not None, known)
+        if comparison is not None and read.kind not in OF_NO_ECG:
+            # What must have become of something is read by the model itself: 91 % of 320 wordings
+            # right, the reader 57 (`wordings_dev.json`).
+            (asked,) = understand(self.model, [question], True)
+            read = replace(read, fate=asked.fate)
+        return read
 
     def _answered(
         self, blank: Answer, ecg: ECG, comparison: ECG | None, before: Sequence[Answer]
     ) -> Iterator[Answer]:
         """Answers that grow to a question that the reader reads."""
         read = self._read(blank.question, comparison, before)
-        if comparison is not None and read.kind not in OF_NO_ECG:
-            # What must have become of something is read by the model itself: 91 % of 320 wordings
-            # right, the reader 57 (`wordings_dev.json`).
-            (asked,) = understand(self.model, [blank.question], True)
-            read = replace(read, fate=asked.fate)
         blank = replace(blank, reading=read, decoding=_decoding(self.model, read))
         case = Case(self.model, ecg, comparison)
         if read.kind not in OF_NO_ECG:
@@ -245,7 +244,7 @@ class EcgAssistant:
         if read.kind in (reading.WHY, reading.HOW_SURE):
             yield self._about_the_last(blank, read.kind, ecg, comparison, before)
             return
-        for reply in respond(case, read, [a.reading for a in before if a.reading is not None]):
+        for reply in respond(case, read):
             if reply.text == ABSTENTION:
                 yield replace(blank, text=ABSTENTION, answers=(ABSTENTION,), declined=True)
                 return

@@ -14,12 +14,10 @@ import torch
 
 from ecgqa import reading as kinds
 from ecgqa.model import ONE_OF_TWO, YES_OR_NO
-from ecgqa.options import FATES
 from ecgqa.reader import Reader
 from ecgqa.reading import TOGETHER, Reading, formula_in, leads_in, limit_in
 
 NAMED = 0.35  # probability from which a name counts as named
-SURE_NAME = 0.5  # of the likeliest name, to be sure of it
 ON_A_SIDE = 0.25  # of a quantity, where the question asks on which side of normal it lies
 SECOND = 0.5  # probability of a further finding of a plain yes/no question
 MOST_PARTS = 6
@@ -82,13 +80,13 @@ def readings(reader: Reader, texts: Sequence[str], two: bool = False) -> list[Re
             fate = config.fates[best] if best else ""
         sure = float(chances.max())
         if kind in (*NEEDS_FINDING, ONE_OF_TWO, *NEEDS_QUANTITY):
-            sure *= _surest(kind, side, findings, quantities)
+            sure *= _surest(kind, findings, quantities)
         out.append(
             Reading(
                 text=text,
                 kind=kind,
                 findings=_kept(kind, findings, quantities),
-                quantities=_measured(kind, side, findings, quantities),
+                quantities=_measured(kind, findings, quantities),
                 side=side if kind in WITH_A_SIDE else "",
                 absent=kind == YES_OR_NO and float(read.absent[i]) > 0,
                 fate=fate,
@@ -115,7 +113,7 @@ def _likely(names: tuple[str, ...], chances: torch.Tensor) -> list[tuple[str, fl
     return [(names[k], float(chances[k])) for k in order[:6]]
 
 
-def _surest(kind: str, side: str, findings: list, quantities: list) -> float:
+def _surest(kind: str, findings: list, quantities: list) -> float:
     """How sure it is what a question names."""
     if kind in NEEDS_QUANTITY:
         return quantities[0][1]
@@ -148,7 +146,7 @@ def _overlap(one: str, other: str) -> bool:
     return other in TOGETHER.get(one, ()) or one in TOGETHER.get(other, ())
 
 
-def _measured(kind: str, side: str, findings: list, quantities: list) -> tuple[str, ...]:
+def _measured(kind: str, findings: list, quantities: list) -> tuple[str, ...]:
     """The quantities that a question of this kind names."""
     named = tuple(name for name, p in quantities if p >= NAMED)
     if kind in NEEDS_QUANTITY:
@@ -374,8 +372,3 @@ def _standing_alone(read: Reading) -> Reading:
     if read.findings:
         return replace(read, kind=YES_OR_NO, findings=read.findings[:1], quantities=())
     return read
-
-
-def known_fate(read: Reading) -> bool:
-    """Whether a reading says what must have become of something between two ECGs."""
-    return read.fate in FATES

@@ -15,6 +15,7 @@ from ecgqa.model import SEPARATOR, YES_OR_NO
 from ecgqa.options import NONE, RANGES
 from ecgqa.quantity import (
     EARLY_KINDS,
+    INTERVALS,
     QUANTITIES,
     Value,
     chance,
@@ -30,9 +31,10 @@ from ecgqa.reading import ABOVE, BELOW, CHANGE, NUMBER, THRESHOLD, WITHIN, Readi
 from ecgqa.reply import Reply, said_yes
 
 RANGE_OF_SIDE: dict[str, str] = dict(zip((BELOW, WITHIN, ABOVE), RANGES, strict=True))
-INTERVALS = (
-    "rr interval", "p duration", "pr interval", "qrs duration", "qt interval", "qt corrected",
-)  # fmt: skip
+WAS_NORMAL = {  # in the first and in the second ECG, for each fate of "is normal"
+    "resolved": (True, False), "new": (False, True), "kept": (True, True),
+    "absent": (False, False),
+}  # fmt: skip
 SURE = 0.97  # of a number that was measured and asked for plainly
 
 
@@ -239,9 +241,7 @@ def listed(case: Case, read: Reading) -> Reply:
         if None in sides:
             continue
         if case.is_pair and read.fate:
-            normal = tuple(int(side == WITHIN) for side in sides)
-            wanted = {"resolved": (1, 0), "new": (0, 1), "kept": (1, 1), "absent": (0, 0)}
-            if normal != wanted[read.fate]:
+            if tuple(side == WITHIN for side in sides) != WAS_NORMAL[read.fate]:
                 continue
         elif sides[-1] != (read.side or ABOVE):
             continue
@@ -279,11 +279,7 @@ def _change(case: Case, read: Reading) -> Reply:
     words = f"{now.label} {quantity.text(then.number)}, then {quantity.text(now.number)}"
     if read.kind == YES_OR_NO and quantity.normal:
         normal = tuple(side_of(v.number or 0.0, *quantity.normal) == WITHIN for v in values)
-        wanted = {
-            "resolved": (True, False), "new": (False, True), "kept": (True, True),
-            "absent": (False, False),
-        }[read.fate]  # fmt: skip
-        said = "yes" if normal == wanted else "no"
+        said = "yes" if normal == WAS_NORMAL[read.fate] else "no"
         sure = min(chance(v, *quantity.normal) for v in values)
         words += f" (normal: {range_words(quantity)})"
         return Reply(f"{said}: {words}", max(0.5, sure), answers=(said,))

@@ -28,6 +28,10 @@ RANGES = {
     "qt corrected": (330.0, 450.0),
     "qrs axis": (-30.0, 90.0),
 }
+INTERVALS = (
+    "rr interval", "p duration", "pr interval", "qrs duration", "qt interval", "qt corrected",
+)  # fmt: skip
+"""The six quantities that ECG-QA asks about."""
 FORMULA = "Bazett"  # of QTc where none is named: its limits are the ones above
 
 

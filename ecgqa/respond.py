@@ -15,13 +15,12 @@ from ecgqa import reading as kinds
 from ecgqa.case import Case
 from ecgqa.findings import UNNAMED, findings
 from ecgqa.model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_OR_NO
-from ecgqa.options import FATES, NONE, RANGES, Asked, decide, option_question
+from ecgqa.options import FATES, Asked, decide, option_question
 from ecgqa.place import place
 from ecgqa.quantity import value_of
 from ecgqa.reading import TOGETHER, Reading, phrase
 from ecgqa.reply import Reply, replies, said_yes
 
-SIDE_RANGE = {kinds.BELOW: RANGES[0], kinds.WITHIN: RANGES[1], kinds.ABOVE: RANGES[2]}
 # How the model is asked about what has no name of its own.
 PLAINLY = {
     "normal ecg": "Is the ECG tracing normal?",
@@ -64,10 +63,10 @@ NOTHING_BEFORE = "I cannot tell what this refers to: please ask the whole questi
 NEAREST = 3
 
 
-def respond(case: Case, read: Reading, before: Sequence[Reading] = ()) -> Iterator[Reply]:
-    """Replies that grow. before: what was asked before it about the same ECGs, oldest first."""
+def respond(case: Case, read: Reading) -> Iterator[Reply]:
+    """Replies that grow."""
     if read.parts:
-        yield from _each(case, read, before)
+        yield from _each(case, read)
         return
     answer = _BY_KIND.get(read.kind)
     if read.kind in NAMING and read.sure < LEAST_SURE:
@@ -90,12 +89,12 @@ def _declined(text: str, remarks: tuple[str, ...] = ()) -> Reply:
     return Reply(text, 0.0, answers=(), remarks=remarks, declined=True)
 
 
-def _each(case: Case, read: Reading, before: Sequence[Reading]) -> Iterator[Reply]:
+def _each(case: Case, read: Reading) -> Iterator[Reply]:
     """Several questions, one by one, each behind its number."""
     done: list[Reply] = []
-    for i, part in enumerate(read.parts):
+    for part in read.parts:
         reply = Reply("", 0.0)
-        for reply in respond(case, part, [*before, *read.parts[:i]]):
+        for reply in respond(case, part):
             yield _together([*done, reply])
         done.append(reply)
 
@@ -230,8 +229,8 @@ def _one_of_two(case: Case, read: Reading) -> Reply:
         margins[name] = max(float(row[0]) for row in rows)
     group = group_of(case, read.findings[:2]) or "superclass"
     options, confidence = decide(case.model, f"choose {group}", margins)
-    said = SEPARATOR.join(NONE if o == NONE else o for o in options)
-    return Reply(said, confidence * _reading_counts(read), margins, answers=tuple(options))
+    confidence *= _reading_counts(read)
+    return Reply(SEPARATOR.join(options), confidence, margins, answers=tuple(options))
 
 
 def _list(case: Case, read: Reading) -> Iterator[Reply]:
@@ -250,7 +249,7 @@ def _list(case: Case, read: Reading) -> Iterator[Reply]:
         fate=read.fate if read.fate in FATES else ("new" if read.kind == "statements" else ""),
         lead=next(iter(read.leads), ""),
         finding=next(iter(read.findings), ""),
-        range=SIDE_RANGE.get(read.side, ""),
+        range=measured_reply.RANGE_OF_SIDE.get(read.side, ""),
     )
     first, second = case.asked_of(read.kind == "statements")
     for reply in replies(case.model, read.text, asked, first, second, case.missing_leads):
@@ -272,14 +271,6 @@ def _report(case: Case) -> Iterator[Reply]:
     for title, sentences in sections:
         said.append(f"{title}: {' '.join(sentences)}")
         yield Reply("\n".join(said), sum(sure) / max(1, len(sure)), answers=told.statements)
-
-
-def _where(case: Case, read: Reading) -> Reply:
-    return place(case, read)
-
-
-def _when(case: Case, read: Reading) -> Reply:
-    return measured_reply.when(case, read)
 
 
 def _advice(case: Case, read: Reading) -> Reply:
@@ -327,8 +318,8 @@ def _since_when(case: Case, read: Reading) -> Reply:
 
 
 _BY_KIND: dict[str, Callable[[Case, Reading], Reply]] = {
-    kinds.WHERE: _where,
-    kinds.WHEN: _when,
+    kinds.WHERE: place,
+    kinds.WHEN: measured_reply.when,
     kinds.ADVICE: _advice,
     kinds.OUTSIDE: _outside,
     kinds.UNTRAINED: _untrained,

@@ -25,7 +25,7 @@ from ecgqa import EcgAssistant
 from ecgqa.examples import EXAMPLES
 from ecgqa.quantity import RANGES, side_of, value_of
 from ecgqa.reading import Reading
-from ecgqa.respond import LEAST_SURE
+from ecgqa.respond import LEAST_SURE, PLAINLY
 from training import ptbxl, questions
 from training.clinic import POOL, Patients
 from training.tables import interval, markdown
@@ -33,21 +33,6 @@ from training.tables import interval, markdown
 WORDINGS = Path(__file__).with_name("wordings_plain.json")
 TEMPLATE = "Is {} present in this ECG?"
 RANGE_TEMPLATE = "Is the {} in this ECG {} the normal range?"
-NAMED = {  # how ECG-QA asks for what has no name in a template
-    "normal ecg": "Is the ECG tracing normal?",
-    "abnormal ecg": "Are there any abnormalities evident in the ECG?",
-    "any diagnostic symptom": (
-        "Does this ECG show any potential diagnostic symptoms, including uncertain ones?"
-    ),
-    "any certain diagnostic symptom": (
-        "Does this ECG present any unmistakable diagnostic signs, leaving out any uncertain "
-        "symptoms?"
-    ),
-    "any form-related symptom": "Does this ECG exhibit any form-related symptoms?",
-    "any rhythm-related symptom": "Are there any rhythm-related symptoms displayed on this ECG?",
-    "any noise": "Is there any interference on this ECG?",
-    "any extra systole": "Are there any extra systoles present on this ECG?",
-}
 EXAMPLE_OF = {  # yes/no examples of the page → the same in a template's words
     "Does this ECG show atrial fibrillation?": "atrial fibrillation",
     "Are there ventricular extrasystoles?": "ventricular extrasystoles",
@@ -125,7 +110,7 @@ def main() -> None:
     for name, texts in wordings["findings"].items():
         label = patients.label(name)
         if np.nansum(label[test] > 0) >= 20:
-            template = NAMED.get(name) or TEMPLATE.format(name)
+            template = PLAINLY.get(name) or TEMPLATE.format(name)
             compare(
                 name, template, texts, lambda i, c=label: None if np.isnan(c[i]) else bool(c[i] > 0)
             )

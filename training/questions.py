@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ecgqa import quantity
 from ecgqa.model import ONE_OF_TWO, YES_OR_NO
 from ecgqa.options import NONE, Asked, option_question
 from ecgqa.options import RANGES as RANGE_NAMES
@@ -32,16 +33,7 @@ TEST_WORDINGS = Path(__file__).with_name("wordings_test.json")
 OFFICIAL_SHARE = 0.2  # of the train wordings, however many of ours there are
 FATE_WORDINGS = 1200  # of each template that asks what became of a finding or interval
 FATES: dict[tuple[int, ...], str] = {state: fate for fate, state in fates.STATES.items()}
-# Normal ranges in ms, both ends included. RR 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009, part
-# III (doi 10.1161/CIRCULATIONAHA.108.191095); QT 360-440 ms; QTc (Bazett) 330-450 ms.
-RANGES_MS = {
-    "rr interval": (600.0, 1000.0),
-    "p duration": (0.0, 120.0),
-    "pr interval": (120.0, 200.0),
-    "qrs duration": (60.0, 120.0),
-    "qt interval": (360.0, 440.0),
-    "qt corrected": (330.0, 450.0),
-}
+RANGES_MS = {name: quantity.RANGES[name] for name in quantity.INTERVALS}
 # What questions ask about without naming a finding: group of the template → name to look up.
 UNNAMED = {
     "abnormal": "abnormal ecg",
