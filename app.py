@@ -159,6 +159,8 @@ def conversation(
     pairs = [(turn.question, turn.shown) for turn in desk.shown]
     if asked is not None and desk.shows(asked):
         pairs.append((asked.text, so_far))
+    elif desk.given_up is not None and desk.shows(desk.given_up):
+        pairs.append((desk.given_up.text, "*Stopped before it was answered.*"))
     messages = []
     for question, shown in pairs:
         messages.append({"role": "user", "content": as_text(question)})
@@ -620,7 +622,7 @@ def _wire_questions(
         """The box is emptied once: what is typed while the answer comes stays in it."""
         if desk.waiting:
             raise QuestionError("Please wait for the answer to your last question, or press Stop.")
-        desk.waiting = about_what_is_shown(to, text, which, desk)
+        desk.put(about_what_is_shown(to, text, which, desk))
         return desk, ""
 
     def put_again(to, text, which, desk):
@@ -631,12 +633,13 @@ def _wire_questions(
         return desk
 
     def stopped(desk):
-        given_up = desk.stop()
-        return desk, *conversation(desk, given_up, "*Stopped before it was answered.*")
+        desk.stop()
+        return desk, *conversation(desk)
 
     def converse(desk):
         waiting = desk.waiting
         if waiting is None:  # it was stopped before its turn came
+            yield *conversation(desk), gr.skip()
             return
         try:
             yield from answering(desk, waiting)
@@ -648,15 +651,20 @@ def _wire_questions(
         desk.asked, desk.answering = text, waiting
         now = functools.partial(conversation, desk, waiting)
         yield *now("…"), []
-        while not loader.wait(0.3):
+        while not loader.wait(0.3) and desk.answering is waiting:
             yield *now(f"*Waiting for the model: {as_text(loader.text)} …*"), []
+        if desk.answering is not waiting:
+            yield *conversation(desk), []
+            return
         answer, assistant = None, loader.assistant()
         before = desk.before(waiting)
         for answer in assistant.stream_answer(text, ecg, other, other is None, before):
             if desk.answering is not waiting:  # it was stopped
-                return
+                break
             yield *now(as_text(answer.text) or "…"), []
         if answer is None or desk.answering is not waiting:
+            # The last word is the desk's: what was on its way when it was stopped came after it.
+            yield *conversation(desk), []
             return
         facts = (understanding(answer), *answer.remarks, sureness(answer), provenance(answer))
         said = Said(text, answer.text, " · ".join(filter(None, facts)))
@@ -704,7 +712,7 @@ def _wire_questions(
         return desk, *conversation(desk)
 
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private", **FREE}
-    asking = gr.on(
+    gr.on(
         [question.submit, ask_button.click],
         in_plain_words(put),
         [places, question, about, desk],
@@ -735,7 +743,7 @@ def _wire_questions(
         api_visibility="private",
         **MODEL_QUEUE,
     )
-    stop_button.click(stopped, desk, [desk, chat, earlier], cancels=[asking, testing], **quiet)
+    stop_button.click(stopped, desk, [desk, chat, earlier], cancels=testing, **quiet)
     chat.clear(forget_answers, desk, [desk, chat, earlier], **quiet)
     for dataset in examples:
         dataset.click(

@@ -65,7 +65,8 @@ class Desk:
     ecgs: the whole recordings. pending: files that wait for their rate or unit. refused: what could
     not be read for a place, as it was called. turns: how many recordings were asked for. drawn:
     what the paper shows of them. waiting: the question that is answered next or now; answering: the
-    one whose answer has begun and is not complete. to_prove: the one that is put to the test.
+    one whose answer has begun and is not complete. given_up: the last one, if it was stopped.
+    to_prove: the one that is put to the test.
     asked: the last one. answered: all that was answered, about whichever ECG.
     """
 
@@ -82,6 +83,7 @@ class Desk:
         self.drawn = Drawn()
         self.waiting: Waiting | None = None
         self.answering: Waiting | None = None
+        self.given_up: Waiting | None = None
         self.to_prove: Waiting | None = None
         self.asked = ""
         self.answered: list[Turn] = []
@@ -153,6 +155,10 @@ class Desk:
         about = tuple(identity(ecg) for ecg in waiting.ecgs)
         return [turn.answer for turn in self.answered if turn.answer and turn.about == about]
 
+    def put(self, question: Waiting) -> None:
+        """Let a question wait for its turn."""
+        self.waiting, self.given_up = question, None
+
     def add(
         self,
         waiting: Waiting,
@@ -187,6 +193,7 @@ class Desk:
         """Give up what waits for an answer; returns the question, if there was one."""
         given_up = self.waiting or self.answering
         self.waiting = self.answering = self.to_prove = None
+        self.given_up = given_up or self.given_up
         return given_up
 
     def done(self, waiting: Waiting) -> None:
@@ -200,4 +207,4 @@ class Desk:
 
     def forget_answers(self) -> None:
         """Forget everything that was answered."""
-        self.answered, self.asked = [], ""
+        self.answered, self.asked, self.given_up = [], "", None
