@@ -638,34 +638,32 @@ def _wire_questions(
 
     def converse(desk):
         waiting = desk.waiting
-        if waiting is None:  # it was stopped before its turn came
-            yield *conversation(desk), gr.skip()
-            return
         try:
-            yield from answering(desk, waiting)
+            # None: it was stopped before its turn came.
+            if waiting is None or not (yield from answering(desk, waiting)):
+                # The desk has the last word: frames on their way when Stop came are behind it.
+                yield *conversation(desk), gr.skip()
         finally:
             desk.done(waiting)
 
     def answering(desk, waiting):
+        """Frames of the page while a question is answered; returns whether it was, to its end."""
         text, ecg, other = waiting
         desk.asked, desk.answering = text, waiting
         now = functools.partial(conversation, desk, waiting)
         yield *now("…"), []
         while not loader.wait(0.3) and desk.answering is waiting:
             yield *now(f"*Waiting for the model: {as_text(loader.text)} …*"), []
-        if desk.answering is not waiting:
-            yield *conversation(desk), []
-            return
+        if desk.answering is not waiting:  # it was stopped
+            return False
         answer, assistant = None, loader.assistant()
         before = desk.before(waiting)
         for answer in assistant.stream_answer(text, ecg, other, other is None, before):
-            if desk.answering is not waiting:  # it was stopped
-                break
+            if desk.answering is not waiting:
+                return False
             yield *now(as_text(answer.text) or "…"), []
         if answer is None or desk.answering is not waiting:
-            # The last word is the desk's: what was on its way when it was stopped came after it.
-            yield *conversation(desk), []
-            return
+            return False
         facts = (understanding(answer), *answer.remarks, sureness(answer), provenance(answer))
         said = Said(text, answer.text, " · ".join(filter(None, facts)))
         turn = desk.add(waiting, answer_html(answer), said, answer)
@@ -685,6 +683,7 @@ def _wire_questions(
         said = Said(text, answer.text, " · ".join(filter(None, known)))
         desk.add(waiting, answer_html(answer, rests_on, numbers), said, answer, instead=turn)
         yield *conversation(desk), paper.marks(found, waiting.ecgs) if desk.shows(waiting) else []
+        return True
 
     def prove(desk, progress=gr.Progress()):  # noqa: B008
         waiting = desk.to_prove

@@ -104,6 +104,21 @@ def test_stop_gives_up_what_waits():
     assert desk.stop().text == "q" and desk.waiting is None and desk.stop() is None
 
 
+def test_a_question_that_was_stopped_is_known_until_the_next():
+    desk = Desk()
+    first, second = Waiting("q", A, None), Waiting("r", A, None)
+    desk.put(first)
+    desk.stop()
+    assert desk.given_up is first
+    desk.stop()  # nothing waits: what was stopped before stays known
+    assert desk.given_up is first
+    desk.put(second)
+    assert desk.waiting is second and desk.given_up is None
+    desk.stop()
+    desk.forget_answers()
+    assert desk.given_up is None
+
+
 def test_the_end_of_one_question_does_not_end_the_next():
     desk = Desk()
     first, second = Waiting("q", A, None), Waiting("q", A, None)
