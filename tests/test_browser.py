@@ -504,8 +504,12 @@ def test_p12_a_header_alone_gets_plain_words_and_no_former_ecg_stands_for_it(pag
     page.locator("[data-testid=toast-body]").get_by_text("demo.dat").wait_for()
     assert "Traceback" not in page.content()
     page.locator("#quality").get_by_text("demo.hea could not be read").wait_for()
+    # The parts of the page are drawn one after the other: some may go a frame later.
+    page.locator("#quality b").wait_for(state="detached")
+    page.locator(STRIPS).wait_for(state="detached")
     assert page.locator("#quality b").count() == 0 and page.locator(STRIPS).count() == 0
     page.locator("table.measured td", has_text="–").first.wait_for()
+    page.locator("table.measured", has_text="75").wait_for(state="detached")
     assert "75" not in page.locator("table.measured").inner_text()
     pick(page, "this", "steady 75")
     assert "could not be read" not in page.locator("#quality").inner_text()
