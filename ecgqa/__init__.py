@@ -1,9 +1,11 @@
 """ecgqa: ask a real ECG a question, and prove that the answer depends on it."""
 
-from ecgqa.answer import INTENDED_USE, Answer, EcgAssistant, QuestionError
+from ecgqa.answer.answer import INTENDED_USE, Answer
+from ecgqa.answer.askable import QuestionError
+from ecgqa.answer.assistant import EcgAssistant
 from ecgqa.formats import read_ecg
-from ecgqa.language import ModelError
 from ecgqa.measure import Measurements, measure
+from ecgqa.model.language import ModelError
 from ecgqa.record import ECG, EcgFileError
 
 __all__ = [

@@ -19,7 +19,7 @@ from ecgqa import (
     measure,
     read_ecg,
 )
-from ecgqa.numbers import MEASURED, as_json, reasons
+from ecgqa.measure.numbers import MEASURED, as_json, reasons
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -42,8 +42,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=20)
     runs = parser.parse_args().runs
-    from ecgqa import EcgAssistant, paper
-    from ecgqa.simulate import FINDINGS, simulate
+    from ecgqa import EcgAssistant
+    from ecgqa.gallery.simulate import FINDINGS, simulate
+    from ecgqa.paper import drawing as paper
 
     started = time.perf_counter()
     assistant = EcgAssistant.load()

@@ -21,8 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from test_archive import one_of_each
 
 from ecgqa.formats import read_ecg
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import LEADS, EcgFileError
-from ecgqa.simulate import simulate
 
 FOLDERS = ("philips_sierra_xml", "hl7_aecg", "text_columns")
 

@@ -29,8 +29,8 @@ import ludb
 from noise import noisy
 
 from ecgqa import ECG, measure
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import LEADS
-from ecgqa.simulate import simulate
 from training import ptbxl
 from training.evaluate import area
 

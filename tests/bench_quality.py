@@ -33,8 +33,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 import ludb
 from electrodes import SWAPS, swapped
 
-from ecgqa import ECG, quality
-from ecgqa.quality import assess
+from ecgqa import ECG
+from ecgqa.measure import quality
+from ecgqa.measure.quality import assess
 
 LIMITS = {
     "JUMP_MV": (6.0, 10.0, 15.0),

@@ -3,7 +3,7 @@
     python tests/bench_repeat.py PTBXL_FOLDER [RECORDINGS]
 
 Prints, for each measurement, the difference that 95 % of the recordings stay within: the limit from
-which `ecgqa.numbers` says that something changed between two ECGs.
+which `ecgqa.measure.numbers` says that something changed between two ECGs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ecgqa import ECG, measure
-from ecgqa.numbers import MEASURED
+from ecgqa.measure.numbers import MEASURED
 from training import ptbxl
 
 

@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from test_browser import BROWSER, STRIPS
 
-from ecgqa.gallery import Gallery
+from ecgqa.gallery.gallery import Gallery
 
 ROOT = Path(__file__).resolve().parent.parent
 QUESTIONS = (

@@ -10,8 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 ROOT = Path(__file__).resolve().parent.parent
+# Several processes test side by side: one core for each, said before torch is imported.
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    os.environ["OMP_NUM_THREADS"] = "1"
 
 
 @pytest.fixture
@@ -33,5 +37,7 @@ def ecg_data() -> Path:
     if not unpack.exists():
         pytest.skip("real recordings are not here: set ECGQA_DATA to the folder that holds them")
     dest = Path.home() / ".cache" / "ecgqa-test-data"
-    subprocess.run([sys.executable, str(unpack), "--dest", str(dest)], check=True)
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{dest}.lock"):  # one process unpacks, the others wait
+        subprocess.run([sys.executable, str(unpack), "--dest", str(dest)], check=True)
     return dest

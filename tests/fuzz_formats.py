@@ -41,8 +41,8 @@ from writers.ishne import write_ishne
 from writers.scp import Coding, write_scp
 
 from ecgqa.formats import FAMILIES, Family, read_ecg
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import ECG, LEADS, EcgFileError
-from ecgqa.simulate import simulate
 
 Files = list[tuple[str, bytes]]
 """An upload: names and contents."""

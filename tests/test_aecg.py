@@ -12,8 +12,8 @@ from test_formats import ecg_or_sentence, refused
 from writers.aecg import sequence_set, series, write_aecg
 
 from ecgqa.formats import read_ecg
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import LEADS
-from ecgqa.simulate import simulate
 
 pytestmark = pytest.mark.usefixtures("temp_folder")
 

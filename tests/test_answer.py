@@ -12,16 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import tiny_llm, tiny_model
 
-from ecgqa import ECG, EcgAssistant, QuestionError, grounding, reply
-from ecgqa import answer as answering
+from ecgqa import ECG, EcgAssistant, QuestionError
 from ecgqa.__main__ import main
-from ecgqa.answer import INTENDED_USE, checked, hidden, unanswerable
-from ecgqa.gallery import Gallery
-from ecgqa.grounding import DEPENDS, DOES_NOT, GroundingRow, log_odds, move
-from ecgqa.model import ABSTENTION, ONE_OF_TWO, YES_OR_NO
-from ecgqa.options import NONE, Asked, Decision
+from ecgqa.answer import assistant as answering
+from ecgqa.answer import grounding, reply
+from ecgqa.answer.answer import INTENDED_USE
+from ecgqa.answer.askable import checked, hidden, unanswerable
+from ecgqa.answer.grounding import DEPENDS, DOES_NOT, GroundingRow, log_odds, move
+from ecgqa.answer.options import NONE, Asked, Decision
+from ecgqa.gallery.gallery import Gallery
+from ecgqa.gallery.simulate import simulate
+from ecgqa.model.ecg_model import ABSTENTION, ONE_OF_TWO, YES_OR_NO
 from ecgqa.record import LEADS
-from ecgqa.simulate import simulate
 
 
 @pytest.fixture(scope="module")

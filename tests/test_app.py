@@ -13,16 +13,23 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
+from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
 
-import app
-from ecgqa import INTENDED_USE, report
-from ecgqa.answer import Answer, QuestionError
-from ecgqa.evidence import Evidence, Mark
-from ecgqa.grounding import GroundingResult, GroundingRow
+from ecgqa import INTENDED_USE
+from ecgqa.answer.answer import Answer
+from ecgqa.answer.askable import QuestionError
+from ecgqa.answer.evidence import Evidence, Mark
+from ecgqa.answer.grounding import GroundingResult, GroundingRow
+from ecgqa.model.language import ModelError
+from ecgqa.page import asking
+from ecgqa.page import html as report
+from ecgqa.page.serve import build, known_users, launch_settings
+from ecgqa.page.spoken import in_plain_words
 from ecgqa.record import ECG, LEADS, EcgFileError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,10 +141,10 @@ class FakeAssistant:
 @contextlib.contextmanager
 def served(assistant_factory=lambda progress: FakeAssistant(), gallery=None):
     """The page at a local address, as `python app.py` would serve it."""
-    page = app.build(assistant_factory, gallery or FakeGallery())
+    page = build(assistant_factory, gallery or FakeGallery())
     try:
         _, url, _ = page.queue(max_size=64).launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **app.launch_settings()
+            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_settings()
         )
         yield url
     finally:
@@ -228,7 +235,7 @@ def test_text_without_rate_and_unit_is_read_once_both_are_said(client, tmp_path)
 def test_uploads_are_deleted_right_after_reading(client, tmp_path):
     pair = write_wfdb(tmp_path, "private_record", beats_mv())
     client.predict(files=sent(pair), api_name="/read")
-    left = list(Path(app.gr.utils.get_upload_folder()).rglob("private_record*"))
+    left = list(Path(get_upload_folder()).rglob("private_record*"))
     assert left == []
 
 
@@ -379,14 +386,14 @@ def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknow
 def test_a_comparison_needs_a_second_ecg_unless_the_user_wants_one_only():
     one, other = FakeGallery().open("steady 75"), FakeGallery().open("fast 100")
     new, rhythm = "Which findings are new in the second ECG?", "Which rhythm is it?"
-    for which in (app.BY_WORDING, app.BOTH):
-        assert app.second_ecg(new, which, other) is other
+    for which in (asking.BY_WORDING, asking.BOTH):
+        assert asking.second_ecg(new, which, other) is other
         with pytest.raises(QuestionError, match="comparison ECG"):
-            app.second_ecg(new, which, None)
+            asking.second_ecg(new, which, None)
     assert (
-        app.second_ecg(new, app.THIS_ONLY, None)
+        asking.second_ecg(new, asking.THIS_ONLY, None)
         is None
-        is app.second_ecg(rhythm, app.BY_WORDING, one)
+        is asking.second_ecg(rhythm, asking.BY_WORDING, one)
     )
 
 
@@ -405,8 +412,8 @@ def test_known_errors_keep_their_words_and_markup_in_them_is_escaped():
     def fails():
         raise EcgFileError("This header names <b>.dat, but that file was not uploaded.")
 
-    with pytest.raises(app.gr.Error) as caught:
-        app.in_plain_words(fails)()
+    with pytest.raises(gr.Error) as caught:
+        in_plain_words(fails)()
     assert caught.value.message == (
         "This header names &lt;b&gt;.dat, but that file was not uploaded."
     )
@@ -414,7 +421,7 @@ def test_known_errors_keep_their_words_and_markup_in_them_is_escaped():
 
 def test_a_model_that_cannot_load_says_why(tmp_path):
     def broken(progress):
-        raise app.ModelError("The folder holds no model.")
+        raise ModelError("The folder holds no model.")
 
     with served(broken) as url:
         client = Client(url, verbose=False)
@@ -506,8 +513,8 @@ def test_the_trained_model_answers_end_to_end_and_looks_nothing_up(tmp_path, pai
 def test_an_auth_file_is_read_line_by_line(tmp_path):
     file = tmp_path / "users"
     file.write_text("anna:one:two\nbert:three\n\n")
-    assert app.known_users(file) == [("anna", "one:two"), ("bert", "three")]
+    assert known_users(file) == [("anna", "one:two"), ("bert", "three")]
     for bad in ("", "anna\n", "anna:\n", ":x\n", "anna:one\nbert\n"):
         file.write_text(bad)
         with pytest.raises(ValueError, match="NAME:PASSWORD"):
-            app.known_users(file)
+            known_users(file)

@@ -22,9 +22,9 @@ from test_app import (
     write_wfdb,
 )
 
-import app
 from ecgqa import INTENDED_USE
-from ecgqa.desk import Drawn
+from ecgqa.page import looking, parts, wiring
+from ecgqa.page.desk import Drawn
 from ecgqa.record import LEADS, EcgFileError
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -721,7 +721,7 @@ def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
 
 
 def test_what_of_a_very_long_recording_is_not_shown_is_said(page, monkeypatch):
-    monkeypatch.setattr("ecgqa.paper.MOST_SAMPLES", 40 * 500)
+    monkeypatch.setattr("ecgqa.paper.drawing.MOST_SAMPLES", 40 * 500)
     pick(page, "this", "one minute")
     slider = page.locator(".ecg-start")
     slider.get_by_text("0 to 10 s of 60 s").wait_for()
@@ -829,13 +829,13 @@ def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(slow, tmp_
     papers(slow, "fast 100")
     slow.wait_for_timeout(2000)
     papers(slow, "fast 100")
-    read = app.read_taken
+    read = wiring.read_taken
 
-    def slowly(taken, *unsaid):
+    def slowly(taken, **unsaid):
         time.sleep(1.5 * taken[0][0].startswith("slow"))
-        return read(taken, *unsaid)
+        return read(taken, **unsaid)
 
-    monkeypatch.setattr(app, "read_taken", slowly)
+    monkeypatch.setattr(wiring, "read_taken", slowly)
     for name in ("slow", "quick"):
         files = write_wfdb(tmp_path, name, beats_mv(rr_s=1.0))
         slow.set_input_files("#this-upload input[type=file]", files)
@@ -846,13 +846,13 @@ def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(slow, tmp_
 
 
 def test_the_table_belongs_to_the_ecg_on_the_paper(slow, monkeypatch):
-    measure = app.measure
+    measure = looking.measure
 
     def slowly(ecg):
         time.sleep(1)
         return measure(ecg)
 
-    monkeypatch.setattr(app, "measure", slowly)
+    monkeypatch.setattr(looking, "measure", slowly)
     for name in ("one minute", "fast 100"):
         take(slow, "this", name)
         papers(slow, name)
@@ -889,12 +889,12 @@ def desks(monkeypatch):
     """Every desk of the sessions that begin while a test runs, and the plain one they begin as."""
     made = []
 
-    class Watched(app.Desk):
+    class Watched(parts.Desk):
         def __deepcopy__(self, memo):
             made.append(Watched())
             return made[-1]
 
-    monkeypatch.setattr(app, "Desk", Watched)
+    monkeypatch.setattr(parts, "Desk", Watched)
     return made
 
 
@@ -914,7 +914,7 @@ def test_a_closed_page_is_forgotten_at_once(browser, desks):
 
 
 def test_recordings_are_forgotten_without_use_and_kept_while_they_are_used(browser, monkeypatch):
-    monkeypatch.setattr(app, "KEPT_S", 10)
+    monkeypatch.setattr(parts, "KEPT_S", 10)
     with served() as url, visit(browser, url) as page:
         take(page, "this", "one minute")
         papers(page, "one minute")

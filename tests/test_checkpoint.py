@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from ecgqa import EcgAssistant, read_ecg
-from ecgqa.features import EcgFeatures
-from ecgqa.options import understand
-from ecgqa.simulate import simulate
-from ecgqa.tensor import model_input
+from ecgqa.answer.options import understand
+from ecgqa.gallery.simulate import simulate
+from ecgqa.model.features import EcgFeatures
+from ecgqa.model.tensor import model_input
 
 FINDINGS = (
     "atrial fibrillation",

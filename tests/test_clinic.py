@@ -10,9 +10,18 @@ import pytest
 
 from ecgqa import ECG, EcgAssistant, QuestionError, measure
 from ecgqa.__main__ import main
-from ecgqa.grounding import MEASURED, MEASURED_ALIKE
-from ecgqa.reading import ADVICE, LANGUAGE, NUMBER, OUTSIDE, REPORT, SEVERAL, UNTRAINED, WHY
-from ecgqa.simulate import simulate
+from ecgqa.answer.grounding import MEASURED, MEASURED_ALIKE
+from ecgqa.gallery.simulate import simulate
+from ecgqa.question.reading import (
+    ADVICE,
+    LANGUAGE,
+    NUMBER,
+    OUTSIDE,
+    REPORT,
+    SEVERAL,
+    UNTRAINED,
+    WHY,
+)
 from training.clinic import BANK, EXPECT
 
 INFARCT = simulate("inferior myocardial infarction").ecg

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from ecgqa import reading
-from ecgqa.answer import CHECKPOINT
-from ecgqa.conversation import _last, completed, understand
-from ecgqa.model import YES_OR_NO
-from ecgqa.reader import Reader
-from ecgqa.reading import Limit, Reading
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.model.ecg_model import YES_OR_NO
+from ecgqa.model.reader import Reader
+from ecgqa.question import reading
+from ecgqa.question.conversation import _last, completed, understand
+from ecgqa.question.reading import Limit, Reading
 
 ST_V1 = Reading("ST level in V1?", reading.NUMBER, quantities=("st level",), leads=("V1",))
 AF = Reading("AF?", YES_OR_NO, ("atrial fibrillation",))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from ecgqa import measure
-from ecgqa.criteria import CRITERIA, INTERVALS, checks, largest_limb_mv
+from ecgqa.gallery.simulate import simulate
 from ecgqa.measure import Measurements
+from ecgqa.measure.criteria import CRITERIA, INTERVALS, checks, largest_limb_mv
 from ecgqa.record import ECG
-from ecgqa.simulate import simulate
 from training.ptbxl import concept_names
 from training.questions import RANGES_MS, statement_names
 

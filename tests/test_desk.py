@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgqa.answer import Answer
-from ecgqa.desk import Desk, Waiting, identity
-from ecgqa.export import Said
-from ecgqa.simulate import simulate
+from ecgqa.answer.answer import Answer
+from ecgqa.gallery.simulate import simulate
+from ecgqa.page.desk import Desk, Waiting, identity
+from ecgqa.page.export import Said
 
 ECGS = [simulate(finding, seconds=2, rate_hz=100).ecg for finding in ("normal", "long qt")]
 A, B = ECGS

@@ -18,8 +18,8 @@ from ecgqa.digitise import digitise
 from ecgqa.digitise.grid import even_light, find_grid, level
 from ecgqa.digitise.layout import find_layout
 from ecgqa.formats import read_ecg, supported_suffixes
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import ECG, LEADS, EcgFileError
-from ecgqa.simulate import simulate
 from tests.bench_digitise import compare, lag_ms
 from tests.printouts import PAPERS, Style, printout
 

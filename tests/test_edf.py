@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from writers.edf import Signal, Written, leads_as_signals, step_mv, write_edf
 
 from ecgqa.formats import read_ecg
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import LEADS, EcgFileError
-from ecgqa.simulate import simulate
 
 
 @pytest.fixture(scope="module")

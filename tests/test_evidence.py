@@ -7,13 +7,13 @@ import pytest
 import torch
 from tiny import tiny_model
 
-import ecgqa.evidence as evidence_module
-from ecgqa.evidence import CELL_S, CELLS, Evidence, cell_weights, evidence, strongest
-from ecgqa.model import ABSTENTION, YES_OR_NO
-from ecgqa.options import Asked
+import ecgqa.answer.evidence as evidence_module
+from ecgqa.answer.evidence import CELL_S, CELLS, Evidence, cell_weights, evidence, strongest
+from ecgqa.answer.options import Asked
+from ecgqa.gallery.simulate import simulate
+from ecgqa.model.ecg_model import ABSTENTION, YES_OR_NO
+from ecgqa.model.tensor import model_input
 from ecgqa.record import ECG, LEADS
-from ecgqa.simulate import simulate
-from ecgqa.tensor import model_input
 
 QUESTION = "Is atrial fibrillation present in this ECG?"
 

@@ -11,9 +11,9 @@ import pytest
 from pypdf import PdfReader
 
 from ecgqa import INTENDED_USE, measure
-from ecgqa.export import Said, measurements_csv, pdf, png
+from ecgqa.gallery.simulate import simulate
+from ecgqa.page.export import Said, measurements_csv, pdf, png
 from ecgqa.record import ECG
-from ecgqa.simulate import simulate
 
 SAID = [
     Said("Is there an old inferior infarct?", "no", "Confidence 93% · this ECG · model · 0.4 s")

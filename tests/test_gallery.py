@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import wfdb
 
-from ecgqa import gallery as gallery_module
-from ecgqa.gallery import REAL, SIMULATED, Gallery
+from ecgqa.gallery import gallery as gallery_module
+from ecgqa.gallery.gallery import REAL, SIMULATED, Gallery
+from ecgqa.gallery.simulate import FINDINGS, simulate
 from ecgqa.record import EcgFileError
-from ecgqa.simulate import FINDINGS, simulate
 
 
 def _write_wfdb(folder, name, seed=0):

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from writers.ishne import write_ishne
 
 from ecgqa.formats import read_ecg
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import LEADS, EcgFileError
-from ecgqa.simulate import simulate
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from noise import noisy
 
 from ecgqa import read_ecg
 from ecgqa.__main__ import main
+from ecgqa.gallery.simulate import simulate
 from ecgqa.measure import Measurements, Times, measure
 from ecgqa.record import ECG, LEADS
-from ecgqa.simulate import simulate
 
 NUMBERS = (
     "rate_bpm",

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgqa import measured_reply, reading
-from ecgqa.case import Case
+from ecgqa.answer import measured_reply
+from ecgqa.answer.case import Case
+from ecgqa.gallery.simulate import simulate
 from ecgqa.measure import measure
-from ecgqa.quantity import QUANTITIES, RANGES, in_units_of, side_of, value_of
-from ecgqa.reading import Limit, Reading
-from ecgqa.simulate import simulate
+from ecgqa.question import reading
+from ecgqa.question.quantity import QUANTITIES, RANGES, in_units_of, side_of, value_of
+from ecgqa.question.reading import Limit, Reading
 
 ECG = simulate("normal", seconds=10, rate_hz=500).ecg
 FAST = simulate("sinus tachycardia", seconds=10, rate_hz=500).ecg

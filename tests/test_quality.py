@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from electrodes import SWAPS, swapped
 
-from ecgqa.quality import LOST, assess
+from ecgqa.gallery.simulate import simulate
+from ecgqa.measure.quality import LOST, assess
 from ecgqa.record import ECG, LEADS
-from ecgqa.simulate import simulate
 
 RATE_HZ = 500
 

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgqa import reading
-from ecgqa.reading import Limit, Reading, formula_in, leads_in, limit_in, phrase, understood
+from ecgqa.question import reading
+from ecgqa.question.reading import (
+    Limit,
+    Reading,
+    formula_in,
+    leads_in,
+    limit_in,
+    phrase,
+    understood,
+)
 from ecgqa.record import LEADS
 
 

@@ -15,8 +15,8 @@ from writers.ishne import write_ishne
 from writers.scp import Coding, write_scp
 
 from ecgqa.formats import read_ecg
+from ecgqa.gallery.simulate import FINDINGS, simulate
 from ecgqa.record import LEADS
-from ecgqa.simulate import FINDINGS, simulate
 
 
 def write_all(folder: Path, signal_mv: np.ndarray, names, rate_hz: int) -> dict[str, tuple]:

@@ -10,8 +10,8 @@ from writers.scp import STEP_NV, Coding, default_code, write_scp
 
 from ecgqa.formats import read_ecg
 from ecgqa.formats.scp import huffman, looks_right
+from ecgqa.gallery.simulate import simulate
 from ecgqa.record import LEADS, EcgFileError
-from ecgqa.simulate import simulate
 
 STEP_MV = STEP_NV * 1e-6
 WAYS = [

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from ecgqa.gallery.simulate import FINDINGS, simulate
 from ecgqa.record import LEADS
-from ecgqa.simulate import FINDINGS, simulate
 
 
 def _beat(sim, lead, from_ms, to_ms):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgqa import ECG
-from ecgqa.tensor import model_input
+from ecgqa.model.tensor import model_input
 
 
 def wave(rate_hz: float, seconds: float, hz: float, mv: float = 1.0) -> np.ndarray:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.examples import EXAMPLES
-from ecgqa.wording import compares, comparing_words, negates
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.page.examples import EXAMPLES
+from ecgqa.question.wording import compares, comparing_words, negates
 
 OF_ONE = (
     "Is first degree AV block present?",

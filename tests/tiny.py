@@ -8,10 +8,10 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from ecgqa.encoder import EncoderConfig, build_encoder
-from ecgqa.language import Language
-from ecgqa.model import EcgModel, ModelConfig
-from ecgqa.projector import ProjectorConfig
+from ecgqa.model.ecg_model import EcgModel, ModelConfig
+from ecgqa.model.encoder import EncoderConfig, build_encoder
+from ecgqa.model.language import Language
+from ecgqa.model.projector import ProjectorConfig
 
 STATEMENTS = (
     "atrial fibrillation",

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import torch
 
-from ecgqa.features import EcgFeatures
-from ecgqa.model import EcgModel
+from ecgqa.model.ecg_model import EcgModel
+from ecgqa.model.features import EcgFeatures
 from training import blind, ptbxl
 from training.calibrate import platt
 from training.controls import ABOUT_ONE, Asker, by_severity, draws, held_out, swap

@@ -25,8 +25,8 @@ from torch.utils.data import SequentialSampler
 from transformers import HfArgumentParser, Trainer, TrainingArguments
 from transformers.hf_argparser import DataClassType
 
-from ecgqa.language import pad
-from ecgqa.model import SEPARATOR, EcgModel
+from ecgqa.model.ecg_model import SEPARATOR, EcgModel
+from ecgqa.model.language import pad
 from training import ptbxl, questions
 from training.config import QuestionStages
 from training.debias import Draw

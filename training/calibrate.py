@@ -21,12 +21,12 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.grounding import ground, move
-from ecgqa.model import EcgModel
-from ecgqa.options import NONE, UNFITTED, candidates, decide
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.grounding import ground, move
+from ecgqa.answer.options import NONE, UNFITTED, candidates, decide
+from ecgqa.model.ecg_model import EcgModel
+from ecgqa.model.tensor import MODEL_RATE_HZ
 from ecgqa.record import ECG
-from ecgqa.tensor import MODEL_RATE_HZ
 from training import ptbxl
 from training.evaluate import (
     KINDS,

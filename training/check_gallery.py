@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgqa import EcgAssistant
-from ecgqa.simulate import FINDINGS, simulate
+from ecgqa.gallery.simulate import FINDINGS, simulate
 
 QUESTION = "Is {finding} present in this ECG?"
 

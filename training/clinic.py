@@ -25,11 +25,11 @@ import numpy as np
 from sklearn.metrics import roc_auc_score
 
 from ecgqa import ECG, EcgAssistant, measure
-from ecgqa.answer import Answer
+from ecgqa.answer.answer import Answer
+from ecgqa.answer.place import FAMILIES, SEEN
 from ecgqa.measure import Measurements
-from ecgqa.place import FAMILIES, SEEN
-from ecgqa.quality import assess
-from ecgqa.quantity import (
+from ecgqa.measure.quality import assess
+from ecgqa.question.quantity import (
     EARLY_KINDS,
     QUANTITIES,
     RANGES,
@@ -39,7 +39,7 @@ from ecgqa.quantity import (
     value_of,
     values_of,
 )
-from ecgqa.reading import TOGETHER, Limit, formula_in, leads_in, phrase
+from ecgqa.question.reading import TOGETHER, Limit, formula_in, leads_in, phrase
 from ecgqa.record import LEADS
 from training import ptbxl, questions
 from training.tables import interval, markdown, put_between

@@ -38,8 +38,8 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.model import ABSTENTION, EcgModel
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.model.ecg_model import ABSTENTION, EcgModel
 from training import ptbxl, questions
 from training.debias import Draw, Sampler
 from training.evaluate import Encoded, area, generate, predict, stand_ins

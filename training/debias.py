@@ -23,8 +23,8 @@ from itertools import product
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
-from ecgqa.model import SEPARATOR, YES_OR_NO
-from ecgqa.options import NONE, option_question
+from ecgqa.answer.options import NONE, option_question
+from ecgqa.model.ecg_model import SEPARATOR, YES_OR_NO
 from training import ptbxl, questions
 from training.questions import TEMPLATES, Facts, Key, Question
 

@@ -2,9 +2,10 @@
 
     python -m training.deletion --ptbxl DIR --questions FILE.json [--limit 200] [--out FILE.json]
 
-Of each yes/no question the cells that weigh most for the model's answer (`ecgqa.evidence`) are set
-to the baseline, then as many others at random, three times. How far the log probability of the
-answer moves is measured through the whole model, language model included.
+Of each yes/no question the cells that weigh most for the model's answer
+(`ecgqa.answer.evidence`) are set to the baseline, then as many others at random, three times. How
+far the log probability of the answer moves is measured through the whole model, language model
+included.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.evidence import CELLS, cell_weights
-from ecgqa.model import EcgModel
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.evidence import CELLS, cell_weights
+from ecgqa.model.ecg_model import EcgModel
 from training import ptbxl
 from training.evaluate import some_questions
 from training.questions import Question

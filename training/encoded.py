@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ecgqa.model import EcgModel
+from ecgqa.model.ecg_model import EcgModel
 from training import ptbxl
 
 

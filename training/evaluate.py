@@ -6,8 +6,8 @@
 A questions file is ECG-QA's own JSON; `training.questions` writes regenerated ones in that form.
 Exact match as ECG-QA defines it: only the template's valid answers count, and all must be right.
 Verify questions compare P(yes) with P(no); choose questions put each of the two options to the
-model on its own, query questions the likeliest of their valid answers (`ecgqa.options`). With
-`--free` choose and query questions are answered by free generation (set equality).
+model on its own, query questions the likeliest of their valid answers (`ecgqa.answer.options`).
+With `--free` choose and query questions are answered by free generation (set equality).
 
 Controls: `true` the question's own ECG; `blind` no ECG; `noise`, `flat` a stand-in without an ECG;
 `shuffled` another question's ECG; `severity` another question's ECG of the same severity; `text`
@@ -36,11 +36,11 @@ import numpy as np
 import torch
 from sklearn.metrics import roc_auc_score
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.features import EcgFeatures
-from ecgqa.grounding import flat_signal, noise_signal
-from ecgqa.model import SEPARATOR, EcgModel
-from ecgqa.options import NONE, decide, likeliest, option_questions, understand
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.grounding import flat_signal, noise_signal
+from ecgqa.answer.options import NONE, decide, likeliest, option_questions, understand
+from ecgqa.model.ecg_model import SEPARATOR, EcgModel
+from ecgqa.model.features import EcgFeatures
 from ecgqa.record import LEADS
 from training import blind, ptbxl, questions
 from training.questions import TEMPLATES, Facts, Question
@@ -152,7 +152,7 @@ def rows_of(
 ) -> list[Row]:
     """The yes/no questions that `asked` are answered with.
 
-    Lists as `ecgqa.options` answers them: what the question asks is read from its words, the
+    Lists as `ecgqa.answer.options` answers them: what the question asks is read from its words, the
     evidence proposes, the language model is asked of what it proposes.
     """
     out: list[Row] = []

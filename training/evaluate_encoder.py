@@ -23,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from ecgqa.encoder import EcgEncoder
+from ecgqa.model.encoder import EcgEncoder
 from training import ptbxl
 from training.pretrain_encoder import Towers, macro_auc, report_vocabulary
 from training.tables import interval

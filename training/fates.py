@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.model import EcgModel
-from ecgqa.options import FATES, understand
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.options import FATES, understand
+from ecgqa.model.ecg_model import EcgModel
 from training.tables import interval_over
 
 DEV_WORDINGS = Path(__file__).with_name("wordings_dev.json")

@@ -18,9 +18,9 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.model import EcgModel
-from ecgqa.options import NONE, decide
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.options import NONE, decide
+from ecgqa.model.ecg_model import EcgModel
 from training import ptbxl
 from training.calibrate import write
 from training.evaluate import Encoded, margins_of, rows_of, some_questions

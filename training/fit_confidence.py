@@ -22,7 +22,8 @@ from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from ecgqa import EcgAssistant
-from ecgqa.answer import CHECKPOINT, kind_of_answer
+from ecgqa.answer.answer import kind_of_answer
+from ecgqa.answer.assistant import CHECKPOINT
 from training import ptbxl, questions
 from training.calibrate import platt, write
 from training.clinic import EXPECT, Patients, judged

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.model import EcgModel
-from ecgqa.options import RANGES
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.options import RANGES
+from ecgqa.model.ecg_model import EcgModel
 from training import ptbxl
 from training.calibrate import write
 from training.encoded import pooled

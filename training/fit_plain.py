@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.model import EcgModel
-from ecgqa.respond import asked_plainly
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.respond import asked_plainly
+from ecgqa.model.ecg_model import EcgModel
 from training import ptbxl
 from training.calibrate import platt, write
 

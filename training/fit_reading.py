@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.conversation import NOT_OF_AN_ECG, turned_away
-from ecgqa.reader import Reader
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.model.reader import Reader
+from ecgqa.question.conversation import NOT_OF_AN_ECG, turned_away
 from training import questions
 from training.reading_texts import DEV
 from training.tables import interval

@@ -3,12 +3,12 @@
     python -m training.missing_leads --ptbxl DIR --ecgqa DIR [--ecgs 800] [--split valid]
 
 The same ECGs of patients that no training saw, with less and less of them left, go the way of every
-recording: `ecgqa.tensor.model_input`, then the encoder. Per row: the macro AUC over PTB-XL's
+recording: `ecgqa.model.tensor.model_input`, then the encoder. Per row: the macro AUC over PTB-XL's
 statements (95 % bootstrap interval) and over those of the rhythm, how many statements an ECG gets
 with a probability above one half, and which share of these is false; then of the infarcts the AUC,
 the share that is found, and the share that is called a normal ECG. The cardiologist judged all of
 the ECG: what cannot be seen in the leads left counts as wrong, which is the question here. When
-`ecgqa.answer` declines, and what it remarks on, was decided on this table.
+`ecgqa.answer.assistant` declines, and what it remarks on, was decided on this table.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from ecgqa.answer import CHECKPOINT
-from ecgqa.encoder import EncoderConfig, EncoderEnsemble, build_encoder
+from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.formats.leads import with_derived
+from ecgqa.model.encoder import EncoderConfig, EncoderEnsemble, build_encoder
+from ecgqa.model.tensor import model_input
 from ecgqa.record import ECG, LEADS
-from ecgqa.tensor import model_input
 from training import ptbxl
 from training.pretrain_encoder import macro_auc
 from training.tables import interval

@@ -22,10 +22,10 @@ from pathlib import Path
 import numpy as np
 
 from ecgqa import EcgAssistant
-from ecgqa.examples import EXAMPLES
-from ecgqa.quantity import RANGES, side_of, value_of
-from ecgqa.reading import Reading
-from ecgqa.respond import LEAST_SURE, PLAINLY
+from ecgqa.answer.respond import LEAST_SURE, PLAINLY
+from ecgqa.page.examples import EXAMPLES
+from ecgqa.question.quantity import RANGES, side_of, value_of
+from ecgqa.question.reading import Reading
 from training import ptbxl, questions
 from training.clinic import POOL, Patients
 from training.tables import interval, markdown

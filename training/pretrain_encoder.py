@@ -30,7 +30,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
-from ecgqa.encoder import EcgEncoder, EncoderConfig
+from ecgqa.model.encoder import EcgEncoder, EncoderConfig
 from training import ptbxl
 from training.config import EncoderStage, parse, resolved
 from training.questions import RANGE_NAMES, RANGES_MS, UNNAMED, Facts

@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import wfdb
 
+from ecgqa.model.tensor import MODEL_SAMPLES, model_input
 from ecgqa.record import ECG, LEADS
-from ecgqa.tensor import MODEL_SAMPLES, model_input
 
 SUPERCLASSES = {
     "CD": "conduction disturbance",

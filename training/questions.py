@@ -20,10 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ecgqa import quantity
-from ecgqa.model import ONE_OF_TWO, YES_OR_NO
-from ecgqa.options import NONE, Asked, option_question
-from ecgqa.options import RANGES as RANGE_NAMES
+from ecgqa.answer.options import NONE, Asked, option_question
+from ecgqa.answer.options import RANGES as RANGE_NAMES
+from ecgqa.model.ecg_model import ONE_OF_TWO, YES_OR_NO
+from ecgqa.question import quantity
 from ecgqa.record import LEADS
 from training import fates, ptbxl
 from training.ptbxl import GROUPS, LEAD_FORMS, NO_STAGE, NOISES, PtbXl

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from ecgqa import reading
-from ecgqa.model import ONE_OF_TWO, YES_OR_NO
-from ecgqa.options import RANGES
+from ecgqa.answer.options import RANGES
+from ecgqa.model.ecg_model import ONE_OF_TWO, YES_OR_NO
+from ecgqa.question import reading
 from ecgqa.record import LEADS
 from training import questions
 

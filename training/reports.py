@@ -2,9 +2,9 @@
 
     python -m training.reports --ptbxl DIR --ecgqa DIR [--n 500] [--out FILE.json]
 
-composed: `ecgqa.narrative`, as the page writes it. retrieved: the statements of the nearest train
-ECG (or those that most of the nearest five have), by the encoder's pooled features. generated:
-what the language model writes freely, asked for diagnoses, forms and rhythm. F1 over the
+composed: `ecgqa.answer.narrative`, as the page writes it. retrieved: the statements of the
+nearest train ECG (or those that most of the nearest five have), by the encoder's pooled features.
+generated: what the language model writes freely, asked for diagnoses, forms and rhythm. F1 over the
 statements of the test ECG (micro, and the mean over ECGs); contradictions: findings told against a
 measured number or against each other, counted by code (`narrative.contradictions`).
 """
@@ -19,10 +19,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ecgqa import narrative
-from ecgqa.answer import CHECKPOINT
-from ecgqa.case import Case
-from ecgqa.model import SEPARATOR, EcgModel, expand
+from ecgqa.answer import narrative
+from ecgqa.answer.assistant import CHECKPOINT
+from ecgqa.answer.case import Case
+from ecgqa.model.ecg_model import SEPARATOR, EcgModel, expand
 from training import ptbxl
 from training.encoded import pooled
 from training.tables import interval, markdown

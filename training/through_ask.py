@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from ecgqa import EcgAssistant
-from ecgqa.answer import OF_NO_ECG
+from ecgqa.answer.assistant import OF_NO_ECG
 from training import ptbxl, questions
 from training.tables import interval, interval_over, markdown
 

@@ -42,11 +42,11 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 from torch.nn import functional as F
 
-from ecgqa.encoder import EcgEncoder, EncoderConfig, EncoderEnsemble
-from ecgqa.features import EcgFeatures
-from ecgqa.language import Language
-from ecgqa.model import ABSTENTION, SEPARATOR, YES_NO, EcgModel, ModelConfig
-from ecgqa.projector import ProjectorConfig, named
+from ecgqa.model.ecg_model import ABSTENTION, SEPARATOR, YES_NO, EcgModel, ModelConfig
+from ecgqa.model.encoder import EcgEncoder, EncoderConfig, EncoderEnsemble
+from ecgqa.model.features import EcgFeatures
+from ecgqa.model.language import Language
+from ecgqa.model.projector import ProjectorConfig, named
 from ecgqa.record import LEADS
 from training import ptbxl, questions
 from training.config import QuestionStages, parse, resolved

@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from torch.nn import functional as F
 
-from ecgqa import reading
-from ecgqa.options import FATES
-from ecgqa.reader import Reader, ReaderConfig
+from ecgqa.answer.options import FATES
+from ecgqa.model.reader import Reader, ReaderConfig
+from ecgqa.question import reading
 from training import ptbxl, questions
 from training.reading_texts import DEV, Example, Texts
 

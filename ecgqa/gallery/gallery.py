@@ -1,0 +1,171 @@
+"""`Gallery`: ECGs to pick by name, without uploading anything.
+
+Simulated ECGs with known truth, one real ECG that comes inside the library pydicom, and the
+recordings of a folder of the user's own. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from dataclasses import replace
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from pydicom.data import get_testdata_file
+
+from ecgqa.formats import read_ecg
+from ecgqa.gallery.simulate import FINDINGS, simulate
+from ecgqa.record import ECG, EcgFileError
+
+SIMULATED = "Simulated: "
+REAL = "Real: 12-lead ECG of pydicom"
+# More names than this help nobody to find one.
+MOST_FROM_FOLDER = 5000
+_SUFFIXES = (".hea", ".dcm", ".dicom", ".csv", ".tsv")
+
+
+class Gallery:
+    """ECGs by name.
+
+    folder: a folder of the user's own; its WFDB, DICOM and CSV recordings are listed with those of
+        its subfolders when the names are first asked for, at most `MOST_FROM_FOLDER`, and read
+        only when opened. Links are not followed.
+
+    Raises EcgFileError when the folder is not there.
+    """
+
+    def __init__(self, folder: str | os.PathLike | None = None):
+        self._folder = None if folder is None else Path(folder).expanduser().resolve()
+        if self._folder is not None and not self._folder.is_dir():
+            raise EcgFileError(f"The gallery folder “{folder}” was not found.")
+
+    def names(self) -> list[str]:
+        """Names in the order to show them: simulated, real, then those of the folder."""
+        return [*_bundled_names(), *self._from_folder]
+
+    def open(self, name: str) -> ECG:
+        """The ECG of that name. Raises EcgFileError where there is none or it cannot be read."""
+        if name == REAL and (path := _pydicom_ecg()):
+            return replace(read_ecg([path]), name=REAL)
+        if name in self._from_folder:
+            return read_ecg(self._files(self._from_folder[name]))
+        return _simulated(name)
+
+    def random_other(
+        self, exclude_sha256: str | Collection[str], count: int, seed: int
+    ) -> list[tuple[str, ECG]]:
+        """Up to `count` ECGs of other patients, each with its name, drawn by chance from a seed.
+
+        exclude_sha256: `ECG.sha256` of the recordings in question, which are not drawn.
+        The folder's recordings come first where there is a folder, since real ones tell more; what
+        cannot be read is passed over.
+        """
+        seen = {exclude_sha256} if isinstance(exclude_sha256, str) else set(exclude_sha256)
+        rng = np.random.default_rng(seed)
+        drawn: list[tuple[str, ECG]] = []
+        for names in (list(self._from_folder), _bundled_names()):
+            for i in rng.permutation(len(names)):
+                if len(drawn) >= count:
+                    return drawn
+                try:
+                    ecg = self.open(names[i])
+                except EcgFileError:
+                    continue
+                if ecg.sha256 not in seen:
+                    seen.add(ecg.sha256)
+                    drawn.append((names[i], ecg))
+        return drawn
+
+    @cached_property
+    def _from_folder(self) -> dict[str, Path]:
+        """Name → main file of each recording in the folder."""
+        if self._folder is None:
+            return {}
+        files = islice(_recordings(self._folder), MOST_FROM_FOLDER)
+        return {_name(file, self._folder): file for file in files}
+
+    def _files(self, main: Path) -> list[Path]:
+        """The main file and, for a WFDB header, the data files it names in its own folder."""
+        if not main.is_file() or main.is_symlink():
+            raise EcgFileError(f"{main.name} is no longer in the gallery folder.")
+        if main.suffix.lower() != ".hea":
+            return [main]
+        files = [main]
+        for name in _data_files(main):
+            data = main.parent / name
+            if data.is_file() and not data.is_symlink() and data not in files:
+                files.append(data)
+        return files
+
+
+def _bundled_names() -> list[str]:
+    """Simulated ones, and the real one where pydicom brings it."""
+    simulated = [f"{SIMULATED}{finding}" for finding in FINDINGS]
+    return [*simulated, REAL] if _pydicom_ecg() else simulated
+
+
+def _simulated(name: str) -> ECG:
+    """The simulated ECG of a gallery name, always the same."""
+    finding = name.removeprefix(SIMULATED)
+    if not name.startswith(SIMULATED) or finding not in FINDINGS:
+        raise EcgFileError("There is no ECG of that name in the gallery.")
+    return simulate(finding).ecg
+
+
+def _pydicom_ecg() -> str | None:
+    """Path of the 12-lead ECG inside the installed pydicom."""
+    path = get_testdata_file("waveform_ecg.dcm", download=False)
+    return str(path) if path else None
+
+
+def _recordings(folder: Path):
+    """Main files of recordings below a folder, in order of their names, without any links."""
+    for here, subfolders, files in os.walk(folder, followlinks=False):
+        subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in sorted(files):
+            file = Path(here, name)
+            suffix = file.suffix.lower()
+            if suffix not in _SUFFIXES or name.startswith(".") or file.is_symlink():
+                continue
+            if suffix in (".csv", ".tsv") and not _is_table_of_numbers(file):
+                continue
+            yield file
+
+
+def _name(file: Path, folder: Path) -> str:
+    """Path below the folder; a WFDB record goes by its name without the suffix."""
+    below = file.relative_to(folder)
+    return (below.with_suffix("") if file.suffix.lower() == ".hea" else below).as_posix()
+
+
+def _is_table_of_numbers(file: Path) -> bool:
+    """Whether a text file's last whole line in its first 8 KiB is mostly numbers.
+
+    Folders of recordings hold lists of patients and labels as CSV too; those are no ECGs.
+    """
+    try:
+        with file.open("rb") as stream:
+            lines = stream.read(8192).decode("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    whole = [line for line in lines[:-1] if line.strip()]
+    if not whole:
+        return False
+    fields = whole[-1].replace(";", ",").replace("\t", ",").split(",")
+    numbers = sum(field.strip().lstrip("+-").replace(".", "", 1).isdigit() for field in fields)
+    return len(fields) >= 2 and numbers >= 0.8 * len(fields)
+
+
+def _data_files(header: Path) -> list[str]:
+    """Names of the data files in a WFDB header; only plain names, no paths."""
+    try:
+        with header.open("rb") as stream:
+            lines = stream.read(65536).decode("latin-1").splitlines()
+    except OSError:
+        return []
+    lines = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    named = dict.fromkeys(fields[0] for fields in lines[1:])
+    return [name for name in named if Path(name).name == name and "\\" not in name]

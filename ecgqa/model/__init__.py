@@ -1,0 +1,1 @@
+"""ECG → tensor → encoder → projector → language model; and the reader of the question's kind."""

@@ -1,0 +1,165 @@
+"""Steps of a session that ask the model. Nothing here knows the screen library.
+
+A question waits for its turn together with the ECGs that were on the page when it was asked:
+another one may be chosen meanwhile.
+"""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Callable, Generator
+from typing import Any
+
+from ecgqa.answer.answer import Answer
+from ecgqa.answer.askable import QuestionError, checked, need_second
+from ecgqa.answer.assistant import EcgAssistant
+from ecgqa.answer.evidence import evidence_words
+from ecgqa.gallery.gallery import Gallery
+from ecgqa.measure import measure
+from ecgqa.measure.criteria import checks
+from ecgqa.page.desk import Desk, Turn, Waiting
+from ecgqa.page.export import Said
+from ecgqa.page.html import (
+    answer_html,
+    as_text,
+    dependence_html,
+    provenance,
+    sureness,
+    understanding,
+)
+from ecgqa.page.loader import ModelLoader
+from ecgqa.page.looking import present
+from ecgqa.page.talk import conversation
+from ecgqa.paper import drawing as paper
+from ecgqa.question.wording import compares
+from ecgqa.record import ECG
+
+SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
+BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
+Frame = tuple[list[dict], str, Any]  # the chat, the folded answers, the marks on the paper
+
+
+def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
+    """The comparison ECG where the question is about two, by the user's choice or its wording."""
+    if which == BOTH and other is None:
+        raise QuestionError("Please choose a comparison ECG first.")
+    if which == BY_WORDING:
+        need_second(question, other)
+    return other if which == BOTH or (which == BY_WORDING and compares(question)) else None
+
+
+def random_patients(gallery: Gallery, ecg: ECG, other: ECG | None) -> list[tuple[str, ECG]]:
+    """Three other patients for the dependence test, the same ones for the same recordings."""
+    own = [one.sha256 for one in (ecg, other) if one is not None]
+    return gallery.random_other(own, 3, SEED)
+
+
+def about_what_is_shown(desk: Desk, to: dict | None, text: str, which: str) -> Waiting:
+    """A question with the ECGs it is about; to: where the paper's sliders stand."""
+    desk.walk(to)  # the slider may just have been moved
+    this, other = desk.drawn.seen
+    ecg, text = present(this), checked(text)
+    return Waiting(text, ecg, second_ecg(text, which, other))
+
+
+def put(desk: Desk, to: dict | None, text: str, which: str) -> None:
+    """Let a question wait for its turn, one at a time."""
+    if desk.waiting:
+        raise QuestionError("Please wait for the answer to your last question, or press Stop.")
+    desk.put(about_what_is_shown(desk, to, text, which))
+
+
+def put_to_test(desk: Desk, to: dict | None, text: str | None, which: str) -> None:
+    """Let the dependence test wait: of the question in the box, or else of the last one."""
+    text = (text or "").strip() or desk.asked
+    if not text:
+        raise QuestionError("Please ask a question first; the test then asks it again.")
+    desk.to_prove = about_what_is_shown(desk, to, text, which)
+
+
+def converse(desk: Desk, loader: ModelLoader, nothing: Any = None) -> Generator[Frame]:
+    """Frames of the page while the waiting question is answered.
+
+    nothing: stands for marks that stay as they are.
+    """
+    waiting = desk.waiting
+    try:
+        # None: it was stopped before its turn came.
+        if waiting is None or not (yield from _answering(desk, waiting, loader)):
+            # The desk has the last word: frames on their way when Stop came are behind it.
+            yield *conversation(desk), nothing
+    finally:
+        if waiting is not None:
+            desk.done(waiting)
+
+
+def _answering(desk: Desk, waiting: Waiting, loader: ModelLoader) -> Generator[Frame, None, bool]:
+    """Frames of one answer; returns whether it was given to its end, not stopped."""
+    text, ecg, other = waiting
+    desk.asked, desk.answering = text, waiting
+    now = functools.partial(conversation, desk, waiting)
+    yield *now("…"), []
+    while not loader.wait(0.3) and desk.answering is waiting:
+        yield *now(f"*Waiting for the model: {as_text(loader.text)} …*"), []
+    if desk.answering is not waiting:  # it was stopped
+        return False
+    answer, assistant = None, loader.assistant()
+    before = desk.before(waiting)
+    for answer in assistant.stream_answer(text, ecg, other, other is None, before):
+        if desk.answering is not waiting:
+            return False
+        yield *now(as_text(answer.text) or "…"), []
+    if answer is None or desk.answering is not waiting:
+        return False
+    turn = keep(desk, waiting, answer)
+    yield *conversation(desk), []
+    marks = explain(desk, waiting, answer, assistant, turn)
+    yield *conversation(desk), marks if desk.shows(waiting) else []
+    return True
+
+
+def keep(desk: Desk, waiting: Waiting, answer: Answer) -> Turn:
+    """Keep an answer as it stands before what it rests on is known."""
+    facts = (understanding(answer), *answer.remarks, sureness(answer), provenance(answer))
+    said = Said(waiting.text, answer.text, " · ".join(filter(None, facts)))
+    return desk.add(waiting, answer_html(answer), said, answer)
+
+
+def explain(
+    desk: Desk, waiting: Waiting, answer: Answer, assistant: EcgAssistant, turn: Turn
+) -> list[dict]:
+    """Keep the answer with what it rests on instead of `turn`; returns the marks on the paper."""
+    text, ecg, other = waiting
+    found = assistant.evidence(text, answer, ecg, other)
+    rests_on = evidence_words(found, answer.ecg_names)
+    numbers = checks(found.findings, measure(ecg)) if found.findings else []
+    known = (
+        understanding(answer), *answer.remarks, *(f"Measured: {one.words}" for one in numbers),
+        sureness(answer), provenance(answer), rests_on,
+    )  # fmt: skip
+    said = Said(text, answer.text, " · ".join(filter(None, known)))
+    desk.add(waiting, answer_html(answer, rests_on, numbers), said, answer, instead=turn)
+    return paper.marks(found, waiting.ecgs)
+
+
+def prove(desk: Desk, loader: ModelLoader, gallery: Gallery, progress: Callable) -> str:
+    """The dependence test of the question that waits for it, as HTML.
+
+    progress: called with (share or None, desc=words).
+    """
+    waiting = desk.to_prove
+    if waiting is None:
+        return ""
+    try:
+        text, ecg, other = waiting
+        progress(0, desc="Waiting for the model")
+        result = loader.assistant().random_ecg_test(
+            text, ecg, comparison=other, others=random_patients(gallery, ecg, other),
+            progress=lambda words, share=None: progress(share, desc=words), alone=other is None,
+        )  # fmt: skip
+        if not desk.shows(waiting):
+            return ""
+        return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
+    finally:
+        desk.done(waiting)

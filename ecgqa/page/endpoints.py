@@ -1,0 +1,110 @@
+"""`/read`, `/measure`, `/ask`, `/random_ecg_test`: files in, JSON out, no session involved."""
+
+import gradio as gr
+from gradio.events import api as add_endpoint
+
+from ecgqa import INTENDED_USE
+from ecgqa.answer.askable import QuestionError
+from ecgqa.gallery.gallery import Gallery
+from ecgqa.measure import measure
+from ecgqa.measure.numbers import as_json
+from ecgqa.measure.quality import assess
+from ecgqa.page.asking import random_patients
+from ecgqa.page.loader import ModelLoader
+from ecgqa.page.spoken import in_plain_words
+from ecgqa.page.uploads import read_request, read_taken, take, uploaded
+from ecgqa.page.wiring import FREE, MODEL_QUEUE
+
+
+class Endpoints:
+    """What each endpoint does. The arguments and first lines are shown to its callers."""
+
+    def __init__(self, loader: ModelLoader, gallery: Gallery) -> None:
+        self.loader, self.gallery = loader, gallery
+
+    def read(
+        self, files: list[gr.FileData], rate_hz: float | None = None, units: str | None = None
+    ) -> dict:
+        """Read an ECG: its name, rate, length, missing leads, checksum, notes and quality."""
+        ecg = read_taken(take(uploaded(files)), rate_hz, units)
+        quality = assess(ecg)
+        return {
+            "name": ecg.name, "rate_hz": ecg.rate_hz, "seconds": ecg.seconds,
+            "missing_leads": list(ecg.missing_leads), "sha256": ecg.sha256,
+            "notes": list(ecg.notes),
+            "quality": {
+                "readable": quality.readable, "reasons": list(quality.reasons),
+                "leads": {lead: list(faults) for lead, faults in quality.leads.items()},
+                "limb_residual_mv": quality.limb_residual_mv,
+            },
+        }  # fmt: skip
+
+    def measure(
+        self,
+        files: list[gr.FileData],
+        comparison_files: list[gr.FileData] | None = None,
+        rate_hz: float | None = None,
+        units: str | None = None,
+        start_s: float = 0.0,
+    ) -> dict:
+        """Measure one ECG or two: rates, intervals, axes; null where not measurable."""
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
+        found = {"ecg": as_json(measure(ecg))}
+        return found if other is None else {**found, "comparison": as_json(measure(other))}
+
+    def ask(
+        self,
+        files: list[gr.FileData],
+        question: str,
+        comparison_files: list[gr.FileData] | None = None,
+        rate_hz: float | None = None,
+        units: str | None = None,
+        start_s: float = 0.0,
+        before: list[str] | None = None,
+    ) -> dict:
+        """Ask a question about one ECG or two. before: questions asked before it, oldest first."""
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
+        if before is not None and not all(isinstance(text, str) for text in before):
+            raise QuestionError("Please give `before` as a list of questions.")
+        asked = [*(before or [])[-2:], question]
+        answer = self.loader.assistant().talk(asked, ecg, other)[-1]
+        return {**answer.as_json(), "intended_use": INTENDED_USE}
+
+    def random_ecg_test(
+        self,
+        files: list[gr.FileData],
+        question: str,
+        comparison_files: list[gr.FileData] | None = None,
+        rate_hz: float | None = None,
+        units: str | None = None,
+        start_s: float = 0.0,
+    ) -> dict:
+        """Ask the same question with other ECGs: does the answer depend on this one?"""
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
+        result = self.loader.assistant().random_ecg_test(
+            question, ecg, comparison=other, others=random_patients(self.gallery, ecg, other)
+        )
+        rows = [
+            {
+                "ecg": row.ecg, "answer": row.answer, "log_prob_change": row.log_prob_change,
+                "log_odds_change": row.log_odds_change,
+            }
+            for row in result.rows
+        ]  # fmt: skip
+        return {
+            "rows": rows, "verdict": result.verdict, "depends": result.depends,
+            "least_move": result.least_move,
+        }  # fmt: skip
+
+
+def add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
+    """Add the four to the page that is being built."""
+    here = Endpoints(loader, gallery)
+    for endpoint, limits in (
+        (here.read, FREE),
+        (here.measure, FREE),
+        (here.ask, MODEL_QUEUE),
+        (here.random_ecg_test, MODEL_QUEUE),
+    ):
+        spoken = in_plain_words(endpoint, on_page=False)
+        add_endpoint(spoken, api_name=endpoint.__name__, **limits)
