@@ -35,7 +35,7 @@ SHARES = {
     "finding": 26, "frame": 12, "template": 16, "range": 9, "choose": 8, "number": 6,
     "threshold": 5, "change": 3, "report": 2.5, "where": 3.5, "when": 2.5, "talk": 7,
     "follow-up": 5, "advice": 4.5, "outside": 8, "untrained": 11, "several": 4, "language": 3,
-    "in lead": 2, "contrast": 4, "list": 7,
+    "in lead": 2, "contrast": 4, "list": 7, "written": 9, "pair": 5, "denial": 3,
 }  # fmt: skip
 # A range in words, for questions that choose between two.
 RANGE_WORDS = {
@@ -83,9 +83,9 @@ class Texts:
         self.findings: dict[str, dict[str, list[str]]] = {}
         for file in sorted(FOLDER.glob("findings_*.json")):
             for name, said in json.loads(file.read_text()).items():
-                kept = self.findings.setdefault(name, {"names": [], "questions": []})
+                kept = self.findings.setdefault(name, {"names": [], "questions": [], "absent": []})
                 for part in kept:
-                    kept[part] += said[part]
+                    kept[part] += said.get(part, [])
         synonyms = questions.load_synonyms()
         for name, said in self.findings.items():
             said["names"] += [name, *synonyms.get(name, [])]
@@ -102,6 +102,9 @@ class Texts:
         self.rare = [t for t in outside["untrained_questions"] if "{term}" not in t]
         self.rare += rare["questions"]
         self.lists, self.more = _read("lists"), _read("numbers2")
+        self.written = _read("written")
+        self.denials = [(text, name) for name, said in self.findings.items()
+                        for text in said["absent"]]  # fmt: skip
         self.contrasts = rare["contrasts"] + more["yes_no_with_context"]
         self.of_range = self._range_questions()
         self.numbers = self._number_questions()
@@ -377,6 +380,20 @@ class Texts:
         text = self._pick(self.frames["several"])["text"]
         return Example(text, reading.SEVERAL, None, None, None, None)
 
+    def _draw_written(self) -> Example:
+        """A message as it was written, with all that is asked in it."""
+        one = self._pick(self.written["alone"])
+        return _as_written(one["text"], one)
+
+    def _draw_pair(self) -> Example:
+        """A question behind the one before it: what the second asks in the light of the first."""
+        one = self._pick(self.written["pairs"])
+        return _as_written(f"{one['before'].rstrip('?. ')}? {one['text']}", one)
+
+    def _draw_denial(self) -> Example:
+        text, name = self._pick(self.denials)
+        return Example(text, YES_OR_NO, (name,), absent=True)
+
     def _draw_language(self) -> Example:
         return Example(self._pick(self.languages), reading.LANGUAGE, None, None, None, None)
 
@@ -393,6 +410,28 @@ class Texts:
         if rng.random() < 0.1 and len(text) > 12:
             text = _slip(text, rng)
         return text
+
+
+# How the written messages call the kinds that the reader has other names for.
+WRITTEN_KINDS = {
+    "yes_no": YES_OR_NO, "range": YES_OR_NO, "choose": ONE_OF_TWO, "list": "",
+    "number": reading.NUMBER,
+    "threshold": reading.THRESHOLD, "report": reading.REPORT, "where": reading.WHERE,
+    "when": reading.WHEN, "why": reading.WHY, "how sure": reading.HOW_SURE,
+    "since when": reading.SINCE_WHEN, "advice": reading.ADVICE, "outside": reading.OUTSIDE,
+    "untrained": reading.UNTRAINED, "several": reading.SEVERAL, "follow-up": reading.FOLLOW_UP,
+}  # fmt: skip
+
+
+def _as_written(text: str, one: dict) -> Example:
+    """A written message as an example; what it does not say is not learned from it."""
+    kind = WRITTEN_KINDS[one["kind"]] or one["of"]
+    named = (one.get("finding"), one.get("quantity"), *one.get("options", ()))
+    names = tuple(name for name in named if name) or None
+    whole = one["kind"] in ("yes_no", "range", "number", "threshold")
+    side = one.get("side", "" if one["kind"] in ("yes_no", "number") else None)
+    absent = bool(one.get("absent")) if one["kind"] in ("yes_no", "range") else None
+    return Example(text, kind, names, "" if whole else None, side, absent)
 
 
 def _slip(text: str, rng: random.Random) -> str:
