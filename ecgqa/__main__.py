@@ -20,6 +20,7 @@ from ecgqa import (
     read_ecg,
 )
 from ecgqa.measure.numbers import MEASURED, as_json, reasons
+from ecgqa.measure.quality import assess
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -32,6 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         command.add_argument("files", nargs="+", help="the files of one ECG, e.g. a.hea a.dat")
         command.add_argument("--rate-hz", type=float, help="for files that don't say")
         command.add_argument("--units", help="mV or uV, for files that don't say")
+        command.add_argument("--leads", help="for files that don't name them: II, or their order")
         command.add_argument("--start", type=float, default=0.0, help="s, of a long recording")
         command.add_argument("--json", action="store_true", help="print one JSON object")
     ask.add_argument(
@@ -42,12 +44,14 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument("--llm")
     args = parser.parse_args(arguments)
     try:
-        ecg = read_ecg(args.files, args.rate_hz, args.units).stretch(args.start)
+        ecg = read_ecg(args.files, args.rate_hz, args.units, args.leads).stretch(args.start)
         if args.command == "measure":
             print(_measured(ecg, args.json))
             return 0
         earlier = (
-            read_ecg(args.compare, args.rate_hz, args.units).stretch(0) if args.compare else None
+            read_ecg(args.compare, args.rate_hz, args.units, args.leads).stretch(0)
+            if args.compare
+            else None
         )
         assistant = EcgAssistant.load(args.checkpoint, args.llm, progress=_say)
         answers = assistant.talk(args.question, ecg, earlier)
@@ -69,10 +73,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _measured(ecg: ECG, in_json: bool) -> str:
     """The table of measurements, one line each; a dash and the reason where there is none."""
     m = measure(ecg)
+    warnings = assess(ecg).reasons
     if in_json:
-        return json.dumps({"name": ecg.title, "sha256": ecg.sha256, "measurements": as_json(m)})
+        said = {"notes": ecg.notes, "warnings": warnings}
+        found = {"name": ecg.title, "sha256": ecg.sha256, "measurements": as_json(m)}
+        return json.dumps({**found, **said})
     lines = [f"{row.label:18s} {row.text(row.value(m)):>6s} {row.unit}" for row in MEASURED]
-    return "\n".join([*lines, *(f"Not measurable: {why}." for why in reasons(m))])
+    lines += [f"Not measurable: {why}." for why in reasons(m)]
+    lines += [f"Note: {note}" for note in ecg.notes]
+    return "\n".join([*lines, *(f"Warning: {warning}" for warning in warnings)])
 
 
 def _say(text: str, fraction: float | None) -> None:

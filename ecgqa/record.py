@@ -20,7 +20,8 @@ LIMB_OF_I_AND_II = {
 class EcgFileError(ValueError):
     """A file or recording that cannot be used. The message is plain words, fit for the screen.
 
-    wants: the arguments of `read_ecg` that would make it readable ("rate_hz", "units"), if any.
+    wants: the arguments of `read_ecg` that would make it readable ("rate_hz", "units", "leads"),
+        if any.
     """
 
     def __init__(self, message: str, wants: tuple[str, ...] = ()) -> None:

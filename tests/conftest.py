@@ -16,6 +16,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # Several processes test side by side: one core for each, said before torch is imported.
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["OMP_NUM_THREADS"] = "1"
+    # The same file uploaded to two servers would lie at one place, and the first takes it away.
+    worker = os.environ["PYTEST_XDIST_WORKER"]
+    os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"ecgqa-tests-{worker}"))
 
 
 @pytest.fixture

@@ -831,9 +831,9 @@ def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(slow, tmp_
     papers(slow, "fast 100")
     read = wiring.read_taken
 
-    def slowly(taken, **unsaid):
+    def slowly(taken, *unsaid):
         time.sleep(1.5 * taken[0][0].startswith("slow"))
-        return read(taken, **unsaid)
+        return read(taken, *unsaid)
 
     monkeypatch.setattr(wiring, "read_taken", slowly)
     for name in ("slow", "quick"):

@@ -82,6 +82,7 @@ def read_ecg(
     paths: str | os.PathLike | Iterable[str | os.PathLike],
     rate_hz: float | None = None,
     units: str | None = None,
+    leads: str | None = None,
 ) -> ECG:
     """Reads one recording.
 
@@ -90,6 +91,8 @@ def read_ecg(
         other files.
     rate_hz, units: for files that do not say: samples per second, and "mV", "uV", "V", "nV" or a
         step size such as "5 uV". What a file states itself goes before, with a note.
+    leads: for files that do not name them: which lead the only channel is ("II"), or the order of
+        the twelve ("I, II, III, aVR, ...").
     Returns the ECG in millivolts, its limb leads completed where two of I, II, III are there, at
     most the first 10 minutes. `name` is the main file's stem; `sha256` runs over the bytes of all
     files, unpacked, one after the other in the order of their names; `notes` tell what was left out
@@ -107,10 +110,10 @@ def read_ecg(
         uploads = gather(paths)
         archive, *others = uploads
         if others or not is_archive(archive):
-            return _read(uploads, rate_hz, units)
+            return _read(uploads, rate_hz, units, leads)
         with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
             chosen, left_out = _one_recording(unpacked(archive, Path(folder)), archive)
-            ecg = _read(chosen, rate_hz, units)
+            ecg = _read(chosen, rate_hz, units, leads)
         if left_out:
             note = f"Left out of the archive: {', '.join(shown(u.name) for u in left_out[:5])}."
             ecg = replace(ecg, notes=(*ecg.notes, note))
@@ -130,9 +133,11 @@ def supported_suffixes() -> tuple[str, ...]:
     return (*dict.fromkeys(found), ".zip")
 
 
-def _read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) -> ECG:
+def _read(
+    uploads: Sequence[Upload], rate_hz: float | None, units: str | None, leads: str | None
+) -> ECG:
     recording = _family(uploads).read(uploads, rate_hz, units)
-    return recording.to_ecg(sha256_of(uploads))
+    return recording.to_ecg(sha256_of(uploads), (leads or "").strip() or None)
 
 
 def _one_recording(

@@ -11,7 +11,16 @@ from ecgqa.record import EcgFileError
 
 _MARKS = (b"PK\x03\x04", b"PK\x05\x06")  # the second of an empty one
 _NESTED = (".zip", ".7z", ".rar", ".gz", ".tgz", ".tar", ".bz2", ".xz")
-_BESIDE = ("readme", "license", "licence", "copying", "changelog", "records", "sha256sums")
+_BESIDE = (
+    "readme",
+    "license",
+    "licence",
+    "copying",
+    "changelog",
+    "records",
+    "sha256sums",
+    "dicomdir",
+)
 
 
 def is_archive(upload: Upload) -> bool:

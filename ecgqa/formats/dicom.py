@@ -26,6 +26,7 @@ from ecgqa.record import LEADS, EcgFileError
 _LEAD_NUMBERS: dict[int, str] = dict(
     zip((1, 2, 61, 62, 63, 64, 3, 4, 5, 6, 7, 8), LEADS, strict=True)
 )
+_INVERTED_AVR = 65
 # File meta information group length, and specific character set, as they begin a file.
 _FIRST_ELEMENTS = (b"\x02\0\0\0UL\x04\0", b"\x08\0\x05\0CS\x0a\0", b"\x08\0\x05\0\x0a\0\0\0")
 
@@ -118,6 +119,13 @@ def _rhythm(upload: Upload, rate_hz: float | None, units: str | None) -> Recordi
     if n_kept < best.n_samples:
         notes += (kept_note(n_kept / stated_hz, best.n_samples / stated_hz),)
     leads_mv, joined = _with_other_leads(dataset, best, groups, stated_hz, units)
+    unread = {lead for g in groups if g.is_original for lead in g.choice.channels} - set(leads_mv)
+    if unread:
+        names = ", ".join(lead for lead in LEADS if lead in unread)
+        joined += (
+            f"Not read: {names}. They were recorded in groups of their own, and the file does not "
+            "say when, or at another rate.",
+        )
     return Recording(leads_mv, stated_hz, upload.stem, notes + joined)
 
 
@@ -223,6 +231,8 @@ def _channel_name(channel: Dataset) -> str:
         number = re.fullmatch(r"(?:5\.6\.3-9-|2:)(\d{1,3})", value)
         if scheme in ("SCPECG", "MDC") and number and int(number[1]) in _LEAD_NUMBERS:
             return _LEAD_NUMBERS[int(number[1])]
+        if scheme in ("SCPECG", "MDC") and number and int(number[1]) == _INVERTED_AVR:
+            return "-aVR"
         texts.append(value)
     return next((text for text in texts if lead_of(text)), next(filter(None, texts), ""))
 

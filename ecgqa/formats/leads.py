@@ -19,17 +19,31 @@ _BY_LETTERS = {
     **{lead.casefold(): lead for lead in LEADS},
     **dict(zip(("d1", "d2", "d3", "di", "dii", "diii"), LEADS[:3] * 2, strict=True)),
 }
+_IEC_CHEST = {f"c{k}": f"V{k}" for k in range(1, 7)}
+"""IEC 60601-2-25 calls the chest leads C1 to C6. Those are also places on the scalp (EEG)."""
 _STAND_INS = {
     **dict(zip(("mli", "mlii", "mliii", "ml1", "ml2", "ml3"), LEADS[:3] * 2, strict=True)),
     **{f"mcl{k}": f"V{k}" for k in range(1, 7)},
 }
 _SPELLING = re.compile(
     r"""(?:(?:mdc[_ ])?(?:ecg|ekg)(?:[_ ](?:lead|elec[_ ]potl))?[\s_:.\-]*)?   # MDC_ECG_LEAD_, ECG
-        (?:(?:lead|derivation|ableitung|deriv\.|abl\.)[\s_:.\-]*)?              # Lead
-        (?P<lead>iii|ii|i|a[\s_]?v[\s_]?[rlf]|v[\s_]?[1-6]|d[\s_]?(?:iii|ii|i|[123])
+        (?:(?:lead|derivation|dérivation|derivación|derivacion|derivazione|derivação|derivacao
+           |ableitung|afleiding|avledning|afledning|odprowadzenie|deriv\.|abl\.)[\s_:.\-]*)?  # Lead
+        (?P<lead>iii|ii|i|a[\s_]?v[\s_]?[rlf]|[vc][\s_]?[1-6]|d[\s_]?(?:iii|ii|i|[123])
                 |ml[\s_]?(?:iii|ii|i|[123])|mcl[\s_]?[1-6])
-        (?:[\s_/,\-]+(?:nv|uv|μv|mv|v))?""",
+        (?:[\s_/,\-]+(?:nv|uv|μv|mv)|[\s_/,]+v)?""",
     re.VERBOSE,
+)
+# "-aVR", "Lead -aVR", "aVR (inverted)", "MDC_ECG_LEAD_aVRneg"; not "ECG-II" or "ECG - II".
+_INVERTED = re.compile(
+    r"(?:^|[\s_:])[-−–](?=[a-z])|(?:\b|_|(?<=[rlf123456i]))(?:inv(?:erted|ertiert|ersée?)?|neg(?:ativ|ative)?"
+    r"|minus|reversed|flipped)(?:\b|_)"
+)
+UNNAMED = "(unnamed)"
+"""Stands for the lead of a file's only channel where no name tells which lead it is."""
+_ANY_LEAD = re.compile(
+    r"(?:mdc_)?(?:ecg|ekg|electrocardiogram|lead|signal|channel|chan|ch|sig|data|values?)?"
+    r"[\s_:.\-]*(?:lead|signal|channel|data|raw|waveform)?[\s_:.\-#]*\d{0,2}"
 )
 
 
@@ -45,9 +59,24 @@ class LeadChoice:
     notes: tuple[str, ...]
 
 
+_AROUND = " \t'\",;"
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFKC", name[:_MAX_NAME]).casefold().strip(_AROUND)
+
+
+def is_inverted(name: str) -> bool:
+    """True for the name of a standard lead turned upside down: "-aVR", "aVR (inverted)"."""
+    text = _folded(name)
+    return bool(_INVERTED.search(text)) and lead_of(_INVERTED.sub(" ", text)) is not None
+
+
 def _letters(name: str) -> str | None:
-    text = unicodedata.normalize("NFKC", name[:_MAX_NAME]).casefold()
-    text = re.sub(r"[\[({][^\])}]*[\])}]", " ", text).strip(" \t'\"")
+    text = _folded(name)
+    if _INVERTED.search(text):
+        return None
+    text = re.sub(r"[\[({][^\])}]*[\])}]", " ", text).strip(_AROUND)
     match = _SPELLING.fullmatch(text)
     return re.sub(r"[\s_]", "", match["lead"]) if match else None
 
@@ -89,12 +118,18 @@ def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) ->
     notes: list[str] = []
     ignored: list[str] = []
     twice: list[str] = []
+    letters = {_letters(name) for name in names}
+    iec = _IEC_CHEST if _IEC_CHEST.keys() <= letters and "cz" not in map(_folded, names) else {}
+    standard = [lead_of(name) or iec.get(_letters(name) or "") for name in names]
     for index, name in enumerate(names):
-        lead = None if index in expected else lead_of(name)
+        lead = None if index in expected else standard[index]
         if lead and lead not in channels:
             channels[lead] = index
         elif lead:
             twice.append(shown(name))
+    turned = [
+        shown(name) for k, name in enumerate(names) if k not in expected and is_inverted(name)
+    ]
     for index, name in enumerate(names):
         stand_in = stand_in_of(name)
         if stand_in and stand_in not in channels:
@@ -103,8 +138,14 @@ def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) ->
                 f"Channel {shown(name)} is shown as lead {stand_in}: a monitoring lead, amplitudes "
                 "and axes are only approximate."
             )
-        elif (stand_in or not lead_of(name)) and index not in expected:
+        elif (stand_in or not standard[index]) and index not in expected:
             ignored.append(shown(name) or "(no name)")
+    of_any_lead = [
+        k for k, name in enumerate(names) if k not in expected and _ANY_LEAD.fullmatch(_bare(name))
+    ]
+    if not channels and len(of_any_lead) == 1:
+        channels[UNNAMED] = of_any_lead[0]
+        ignored.remove(shown(names[of_any_lead[0]]) or "(no name)")
     if not channels:
         called = _listed(ignored) or "(no name)"
         raise EcgFileError(
@@ -113,9 +154,32 @@ def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) ->
         )
     if twice:
         notes.append(f"These leads occur more than once, the first was kept: {_listed(twice)}.")
+    if turned:
+        notes.append(
+            f"Inverted leads are not shown: {_listed(turned)}. Where two limb leads are there, the "
+            "upright one is calculated."
+        )
+        ignored = [name for name in ignored if name not in turned]
     if ignored:
         notes.append(f"Channels that are not among the 12 leads were left out: {_listed(ignored)}.")
     return LeadChoice(channels, tuple(notes))
+
+
+def _bare(name: str) -> str:
+    """A name without its brackets and its unit."""
+    text = re.sub(r"[\[({][^\])}]*[\])}]", " ", _folded(name)).strip(_AROUND)
+    return re.sub(r"[\s_/,]+(?:nv|uv|μv|mv)$", "", text)
+
+
+def order_of(text: str) -> tuple[str, ...]:
+    """The leads that a user lists, "I, II, V1". Raises EcgFileError for anything else."""
+    names = [part for part in re.split(r"[\s,;|]+", text.strip()) if part]
+    leads = tuple(lead_of(name) or "" for name in names[: len(LEADS) + 1])
+    if not leads or "" in leads or len(set(leads)) < len(leads):
+        raise EcgFileError(
+            f"“{shown(text)}” is no list of different leads. They are called {', '.join(LEADS)}."
+        )
+    return leads
 
 
 def _listed(names: Sequence[str], most: int = 8) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ecgqa.formats.leads import with_derived
+from ecgqa.formats.leads import UNNAMED, order_of, with_derived
+from ecgqa.formats.limb_algebra import CONTRADICTORY, misfit, order_that_fits
 from ecgqa.formats.upload import MAX_NAME
 from ecgqa.record import ECG, LEADS, EcgFileError
 
@@ -26,11 +27,13 @@ class Recording:
     """Leads as they stand in a file.
 
     leads_mv: lead (as in `LEADS`) → float [n] mV, all of one length; NaN where nothing is known.
+        `UNNAMED` stands for the lead of an only channel whose name does not tell which it is.
     rate_hz: samples per second.
     name: stem of the main file.
     notes: plain-word remarks.
     tracing_png: the picture it was read from with the digitised traces drawn over it, PNG; empty
         for files that hold samples.
+    assumed_order: twelve leads without names, put into the standard order.
     """
 
     leads_mv: Mapping[str, np.ndarray]
@@ -38,20 +41,23 @@ class Recording:
     name: str
     notes: tuple[str, ...] = ()
     tracing_png: bytes = b""
+    assumed_order: bool = False
 
-    def to_ecg(self, sha256: str) -> ECG:
+    def to_ecg(self, sha256: str, order: str | None = None) -> ECG:
         """Twelve leads, limb leads derived where two are there, missing ones NaN.
 
+        order: the user's names of leads that the file does not name, in their order.
         Raises EcgFileError when the recording is too short, has no values, or values that no ECG
-        has.
+        has, and one that asks for `leads` when it is not clear which lead is which.
         """
-        n_samples = len(next(iter(self.leads_mv.values())))
+        leads_mv, named = self._named(order)
+        n_samples = len(next(iter(leads_mv.values())))
         check_length(n_samples, self.rate_hz)
         n_kept = min(n_samples, samples_kept(self.rate_hz))
-        notes = self.notes
+        notes = self.notes + named
         if n_kept < n_samples:
             notes += (kept_note(n_kept / self.rate_hz, n_samples / self.rate_hz),)
-        held = {lead: np.asarray(signal[:n_kept]) for lead, signal in self.leads_mv.items()}
+        held = {lead: np.asarray(signal[:n_kept]) for lead, signal in leads_mv.items()}
         held = {lead: signal for lead, signal in held.items() if np.isfinite(signal).any()}
         if not held:
             raise EcgFileError("The recording holds no values: every sample is marked as missing.")
@@ -73,6 +79,46 @@ class Recording:
         return ECG(
             signal_mv, self.rate_hz, name, sha256, notes + derived, tracing_png=self.tracing_png
         )
+
+    def _named(self, order: str | None) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+        """The leads under their names, and what to remark on these."""
+        if UNNAMED in self.leads_mv:
+            if not order:
+                raise EcgFileError(
+                    "The file holds one channel and does not say which lead it is. Please say it "
+                    "(leads), for example II.",
+                    wants=("leads",),
+                )
+            (lead, *more) = order_of(order)
+            if more:
+                raise EcgFileError("The file holds one channel, so one lead is to be named.")
+            return {lead: self.leads_mv[UNNAMED]}, (f"Read as lead {lead}, as was given.",)
+        left_over = misfit(self.leads_mv) or 0.0
+        if not self.assumed_order:
+            if left_over <= CONTRADICTORY:
+                return self.leads_mv, ()
+            return self.leads_mv, (
+                "The limb leads contradict each other (I + III does not equal II, or aVR, aVL, aVF "
+                "do not fit): a lead is inverted or wrongly named, or an electrode was off.",
+            )
+        rows = [self.leads_mv[lead] for lead in LEADS]
+        if order:
+            names = order_of(order)
+            if len(names) != len(LEADS):
+                raise EcgFileError("The file holds 12 leads, so all 12 are to be named in order.")
+            note = f"No lead names in the file: read in the order given, {', '.join(names)}."
+            return dict(zip(names, rows, strict=True)), (note,)
+        if left_over > CONTRADICTORY:
+            fits = order_that_fits(rows)
+            advice = f"This order fits: {', '.join(fits)}. " if fits else ""
+            raise EcgFileError(
+                "The file does not name its leads, and they are not in the standard order: there I "
+                f"+ III does not equal II, or aVR, aVL, aVF do not fit. {advice}Please give the "
+                "order (leads).",
+                wants=("leads",),
+            )
+        note = "No lead names in the file: leads were read in the standard order I, II, III, aVR, "
+        return self.leads_mv, (note + "...",)
 
 
 def _swing_mv(signal: np.ndarray) -> float:

@@ -29,22 +29,26 @@ TIME_NAME = re.compile(
     r"(?P<unit>s|sec|secs|second|seconds|ms|msec|milliseconds|us|μs|µs)\s*[\])]?)?"
 )
 _STATED_RATE = re.compile(
-    r"(?:sampl\w*[\s_-]*(?:rate|freq\w*)|\bfs\b|abtast(?:rate|frequenz)|samples per second"
-    r"|fr[ée]quence d.[ée]chantillonnage|fre[cq]uen\w+ d[ei] (?:muestreo|campionamento)"
-    r"|^\W*freq\w*(?=.*hz))[^\d\n]{0,15}(\d+(?:\.\d+)?)\s*(k?)(?:hertz|hz|sps|/s|$|\s|[,;])"
+    r"(?:sampl\w*[\s_-]*(?:rate|freq\w*)|\bfs\b|(?:abtast|mess)(?:rate|frequenz)"
+    r"|samples per second|(?:fr[ée]quence|taux) d.[ée]chantillonnage"
+    r"|(?:fre[cq]u[eê]n\w+|taxa|tasa) d[aei] (?:muestreo|campionamento|amostragem)"
+    r"|(?:bemonsterings|samplings|samplings?)(?:frequentie|frekvens|snelheid|hastighed)"
+    r"|cz[ęe]stotliwo[śs][ćc] pr[óo]bkowania"
+    r"|^\W*freq\w*(?=.*hz))[^\d\n]{0,15}(\d+(?:[.,]\d+)?)\s*(k?)(?:hertz|hz|sps|/s|$|\s|[,;])"
 )
 _STATED_STEP = re.compile(
     r"sampl\w*[\s_-]*(?:interval|period|time)[^\d\n]{0,15}(\d+(?:\.\d+)?)\s*(ms|s|us)\b"
 )
 _STATED_UNITS = re.compile(
-    r"(?:\b(?:units?|einheit(?:en)?|unit[ée]s?|unidad(?:es)?|unit[àa])\b[\s\"]*[,;:=\t]?[\s\"]*"
+    r"(?:\b(?:units?|einheit(?:en)?|unit[ée]s?|unidad(?:es)?|unit[àa]|unidade|eenheid|enhet|enhed|jednostka)\b[\s\"]*[,;:=\t]?[\s\"]*"
     r"|\bresolution\b\s*[,;:=\t]\s*(?=.*/(?:bit|lsb)))([\d.]*\s*[a-zμµ]+(?:/[a-z]+)?)(?![/\w])"
 )
 _STATED_GAIN = re.compile(
     r"\bgain\b[^\d\n]{0,10}(\d+(?:\.\d+)?)\s*(?:ad[cu]|lsb|counts?)?\s*/\s*mv"
 )
 _ONE_LEAD = re.compile(
-    r"\W*(?:lead|ableitung|d[ée]rivation|derivaci[óo]n|derivazione)\s*[,;:=\t]\s*"
+    r"\W*(?:lead|ableitung|d[ée]rivation|derivaci[óo]n|derivazione|deriva[çc][ãa]o|afleiding"
+    r"|avledning|afledning|odprowadzenie)\s*[,;:=\t]\s*"
     r"(?P<lead>.{1,40}?)\W*",
     re.IGNORECASE,
 )
@@ -120,6 +124,8 @@ def table_of(upload: Upload) -> Table:
     cells_above = [cells_of(line, separator) for line in above]
     cells_above = [cells for cells in cells_above if len(cells) == n_columns]
     place = next((k for k, cells in enumerate(cells_above) if _names_leads(cells)), None)
+    if place is None and (higher := _leads_above(heading[:-2], separator, n_columns)):
+        cells_above, place = [higher], 0
     return Table(
         heading=heading,
         names=None if place is None else tuple(cells_above[place]),
@@ -131,13 +137,26 @@ def table_of(upload: Upload) -> Table:
     )
 
 
+def _leads_above(heading: Sequence[str], separator: str, n_columns: int) -> list[str] | None:
+    """The line of names where other lines stand between it and the numbers.
+
+    Its cells must all be leads, or a time and leads: farther up, a word alone may be anything.
+    """
+    for line in reversed(heading):
+        cells = cells_of(line.lstrip("#%/ "), separator)
+        known = [lead_of(c) or stand_in_of(c) or TIME_NAME.fullmatch(c.casefold()) for c in cells]
+        if len(cells) == n_columns and all(known) and any(lead_of(cell) for cell in cells):
+            return cells
+    return None
+
+
 def stated_in(heading: Sequence[str]) -> tuple[float | None, str | None]:
     """Rate in Hz and units that the lines above the table state in so many words."""
     rate_hz, units = None, None
     for line in heading:
         text = line[:200].casefold()
         if rate_hz is None and (rate := _STATED_RATE.search(text)):
-            rate_hz = float(rate[1]) * (1000 if rate[2] else 1)
+            rate_hz = float(rate[1].replace(",", ".")) * (1000 if rate[2] else 1)
         elif rate_hz is None and (step := _STATED_STEP.search(text)) and float(step[1]) > 0:
             rate_hz = {"s": 1, "ms": 1e3, "us": 1e6}[step[2]] / float(step[1])
         if units is None and (unit := _STATED_UNITS.search(text)) and millivolts_per(unit[1]):

@@ -100,7 +100,9 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         elif table.units and table.units[column]:
             stated = table.units[column]
         leads_mv[lead] = values[:, column] * to_millivolts(stated, units, f"lead {lead}")
-    return Recording(leads_mv, final_hz, upload.stem, notes + rate_notes)
+    return Recording(
+        leads_mv, final_hz, upload.stem, notes + rate_notes, assumed_order=table.names is None
+    )
 
 
 def _time_unit(table: Table, column: int) -> str | None:
@@ -125,8 +127,7 @@ def _standard_order(n_columns: int, rate_hz: float | None, units: str | None) ->
             wants=tuple(missing),
         )
     first = n_columns - len(LEADS)
-    note = "No lead names in the file: columns were read in the standard order I, II, III, aVR, ..."
-    return LeadChoice({lead: first + k for k, lead in enumerate(LEADS)}, (note,))
+    return LeadChoice({lead: first + k for k, lead in enumerate(LEADS)}, ())
 
 
 def _numbers(

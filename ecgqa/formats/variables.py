@@ -98,7 +98,8 @@ def recording_of(
             samples = (samples - (_one_of(zeros, channel) or 0.0)) / gain
             stated = stated or "mV"
         leads_mv[lead] = samples * to_millivolts(stated, units, f"lead {lead}")
-    return Recording(leads_mv, final_hz, upload.stem, notes + rate_notes + choice.notes)
+    notes += rate_notes + choice.notes
+    return Recording(leads_mv, final_hz, upload.stem, notes, assumed_order=not names)
 
 
 def _plain(name: str) -> str:
@@ -227,5 +228,4 @@ def _standard_order(
             f"aVF, V1-V6, but please also give {' and '.join(missing.values())}.",
             wants=tuple(missing),
         )
-    note = "No lead names in the file: leads were read in the standard order I, II, III, aVR, ..."
-    return LeadChoice({lead: k for k, lead in enumerate(LEADS)}, (note,))
+    return LeadChoice({lead: k for k, lead in enumerate(LEADS)}, ())

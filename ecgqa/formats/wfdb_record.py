@@ -189,6 +189,8 @@ def _data_files(header: Header, uploads: Sequence[Upload]) -> dict[str, Upload]:
     for name in dict.fromkeys(_file_name(line) for line in header.lines):
         exact = [u for u in others if u.name == name]
         alike = [u for u in others if _loose(u.name) == _loose(name)]
+        if not alike:  # a header may name its file without the ending
+            alike = [u for u in others if u.suffix and _loose(u.stem) == _loose(name)]
         if exact or len(alike) == 1:
             found[name] = (exact or alike)[0]
     return found

@@ -23,10 +23,14 @@ class Endpoints:
         self.loader, self.gallery = loader, gallery
 
     def read(
-        self, files: list[gr.FileData], rate_hz: float | None = None, units: str | None = None
+        self,
+        files: list[gr.FileData],
+        rate_hz: float | None = None,
+        units: str | None = None,
+        leads: str | None = None,
     ) -> dict:
         """Read an ECG: its name, rate, length, missing leads, checksum, notes and quality."""
-        ecg = read_taken(take(uploaded(files)), rate_hz, units)
+        ecg = read_taken(take(uploaded(files)), rate_hz, units, leads)
         quality = assess(ecg)
         return {
             "name": ecg.name, "rate_hz": ecg.rate_hz, "seconds": ecg.seconds,
@@ -46,9 +50,10 @@ class Endpoints:
         rate_hz: float | None = None,
         units: str | None = None,
         start_s: float = 0.0,
+        leads: str | None = None,
     ) -> dict:
         """Measure one ECG or two: rates, intervals, axes; null where not measurable."""
-        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s, leads)
         found = {"ecg": as_json(measure(ecg))}
         return found if other is None else {**found, "comparison": as_json(measure(other))}
 
@@ -61,9 +66,10 @@ class Endpoints:
         units: str | None = None,
         start_s: float = 0.0,
         before: list[str] | None = None,
+        leads: str | None = None,
     ) -> dict:
         """Ask a question about one ECG or two. before: questions asked before it, oldest first."""
-        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s, leads)
         if before is not None and not all(isinstance(text, str) for text in before):
             raise QuestionError("Please give `before` as a list of questions.")
         asked = [*(before or [])[-2:], question]
@@ -78,9 +84,10 @@ class Endpoints:
         rate_hz: float | None = None,
         units: str | None = None,
         start_s: float = 0.0,
+        leads: str | None = None,
     ) -> dict:
         """Ask the same question with other ECGs: does the answer depend on this one?"""
-        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s)
+        ecg, other = read_request(files, comparison_files, rate_hz, units, start_s, leads)
         result = self.loader.assistant().random_ecg_test(
             question, ecg, comparison=other, others=random_patients(self.gallery, ecg, other)
         )

@@ -46,6 +46,7 @@ class Slot:
     unsaid: gr.Row
     rate: gr.Number
     units: gr.Dropdown
+    leads: gr.Textbox
     again: gr.Button
 
 
@@ -212,8 +213,12 @@ def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> Sl
                 UNITS, value=None, label="Unit of the numbers", allow_custom_value=True,
                 min_width=120, elem_id=f"{elem_id}-units",
             )  # fmt: skip
+            leads = gr.Textbox(
+                label="Leads, in their order", placeholder="II, or I, II, III, ...", min_width=160,
+                max_lines=1, max_length=200, elem_id=f"{elem_id}-leads",
+            )  # fmt: skip
             again = gr.Button("Read the file with these", min_width=140, elem_id=f"{elem_id}-again")
-    return Slot(pick, upload, unsaid, rate, units, again)
+    return Slot(pick, upload, unsaid, rate, units, leads, again)
 
 
 def _talk() -> Talk:

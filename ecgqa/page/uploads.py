@@ -30,8 +30,13 @@ def take(uploads: Iterable[str | Path]) -> Taken:
     return taken
 
 
-def read_taken(taken: Taken, rate_hz: float | None, units: str | None) -> ECG:
-    """Read files that were taken, through a folder that is gone afterwards."""
+def read_taken(
+    taken: Taken, rate_hz: float | None, units: str | None, leads: str | None = None
+) -> ECG:
+    """Read files that were taken, through a folder that is gone afterwards.
+
+    rate_hz, units, leads: what a file may leave unsaid, see `read_ecg`.
+    """
     with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
         paths = []
         for index, (name, content) in enumerate(taken):
@@ -39,7 +44,7 @@ def read_taken(taken: Taken, rate_hz: float | None, units: str | None) -> ECG:
             path.parent.mkdir()
             path.write_bytes(content)
             paths.append(path)
-        return read_ecg(paths, rate_hz=rate_hz or None, units=units or None)
+        return read_ecg(paths, rate_hz=rate_hz or None, units=units or None, leads=leads or None)
 
 
 def uploaded(files: object) -> Iterable[str]:
@@ -57,10 +62,12 @@ def read_request(
     rate_hz: float | None,
     units: str | None,
     start_s: float = 0.0,
+    leads: str | None = None,
 ) -> tuple[ECG, ECG | None]:
     """The ten seconds of a request's ECG, and of the one to compare it with if it sent one."""
     # All are taken, and so deleted, before the first is read: it may be at fault.
     taken = take(uploaded(files))
     other = take(uploaded(comparison_files)) if comparison_files else None
-    ecg = read_taken(taken, rate_hz, units).stretch(start_s)
-    return ecg, None if other is None else read_taken(other, rate_hz, units).stretch(0)
+    unsaid = rate_hz, units, leads
+    ecg = read_taken(taken, *unsaid).stretch(start_s)
+    return ecg, None if other is None else read_taken(other, *unsaid).stretch(0)

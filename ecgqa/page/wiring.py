@@ -1,7 +1,6 @@
 """Which control does what: the steps of `looking` and `asking`, bound to the page's parts."""
 
 import base64
-import functools
 import html
 import re
 import secrets
@@ -98,21 +97,20 @@ def _wire_looking(page: gr.Blocks, screen: Screen, chosen: gr.State) -> None:
 
 def _placed_now(desk: Desk) -> tuple:
     """The row of questions about a file is put away, and the drawing begins."""
-    return desk, secrets.token_hex(8), gr.Row(visible=False), None, None
+    return desk, secrets.token_hex(8), gr.Row(visible=False), None, None, None
 
 
-def _read(
-    place: int, taking, name: str, rate_hz: float | None, units: str | None, desk: Desk
-) -> Any:
+def _read(place: int, taking, name: str, unsaid: tuple, desk: Desk) -> Any:
     """A recording, or the question what its file leaves unsaid; its boxes are emptied."""
-    reading = functools.partial(read_taken, rate_hz=rate_hz, units=units)
-    in_place, unsaid = looking.read(desk, place, taking, name, reading)
+    in_place, question = looking.read(
+        desk, place, taking, name, lambda taken: read_taken(taken, *unsaid)
+    )
     if not in_place:
         return gr.skip()
-    if not unsaid:
+    if not question:
         return *_placed_now(desk), None, None
-    gr.Info(html.escape(unsaid), title="One more thing", duration=20)
-    asked = gr.Row(visible=True), rate_hz or None, units or None
+    gr.Info(html.escape(question), title="One more thing", duration=20)
+    asked = gr.Row(visible=True), *(value or None for value in unsaid)
     return desk, secrets.token_hex(8), *asked, None, gr.skip()
 
 
@@ -132,14 +130,14 @@ def _wire_slot(
         # Until a file is read its box keeps it, and sends it along with the next one.
         files = [file for file in files if Path(file).is_file()] or files
         names = ", ".join(Path(file).name for file in files)
-        return _read(place, lambda: take(files), names, None, None, desk)
+        return _read(place, lambda: take(files), names, (None, None, None), desk)
 
-    def read_again(rate_hz, units, desk):
+    def read_again(rate_hz, units, leads, desk):
         taken = desk.pending[place] or []
         names = ", ".join(name for name, _ in taken)
-        return _read(place, lambda: taken, names, rate_hz, units, desk)
+        return _read(place, lambda: taken, names, (rate_hz, units, leads), desk)
 
-    settled = [screen.desk, chosen, slot.unsaid, slot.rate, slot.units]
+    settled = [screen.desk, chosen, slot.unsaid, slot.rate, slot.units, slot.leads]
     boxes = [slot.upload, slot.pick]
     choosing = in_plain_words(choose)
     # gradio's dropdown sends `input` twice for each choice, and `select` only for the mouse's
@@ -151,8 +149,8 @@ def _wire_slot(
     )
     # What could not be read leaves its boxes too, so that the next one can come.
     again = slot.again.click(
-        in_plain_words(read_again), [slot.rate, slot.units, screen.desk], [*settled, *boxes],
-        **AT_ONCE,
+        in_plain_words(read_again), [slot.rate, slot.units, slot.leads, screen.desk],
+        [*settled, *boxes], **AT_ONCE,
     )  # fmt: skip
     for refused in (picked, uploaded, again):
         refused.failure(_placed_now, screen.desk, settled, **QUIET)

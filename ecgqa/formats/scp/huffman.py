@@ -67,6 +67,8 @@ def parse_tables(section: bytes) -> tuple[Table, ...]:
             for _ in range(n_codes):
                 n_bits, n_all, is_value, value, code = struct.unpack_from("<3BhI", section, at)
                 at += 9
+                if (n_tables, n_codes, n_bits, n_all) == (1, 1, 0, 0):
+                    return ()  # carts that do not compress write one table with one empty code
                 if not 1 <= n_bits <= 32 or not 0 <= n_all - n_bits <= 32:
                     raise broken
                 # The first bit of a code stands lowest in the number.
