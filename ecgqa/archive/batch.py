@@ -68,7 +68,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
         return
     with (
         LocalCluster(
-            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None,
+            n_workers=workers, threads_per_worker=1, processes=True,
+            dashboard_address=None,  # pyright: ignore[reportArgumentType]
             memory_limit=0,
         ) as cluster,
         Client(cluster) as client,
