@@ -2,6 +2,7 @@
 
 python -m ecgqa ask FILE... --question "..." [--question "..."] [--compare FILE...] [--json]
 python -m ecgqa measure FILE... [--json]
+python -m ecgqa batch FOLDER --out table.parquet [--measure] [--findings] [--questions FILE]
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from ecgqa import (
     ECG,
@@ -42,7 +44,12 @@ def main(arguments: list[str] | None = None) -> int:
     ask.add_argument("--compare", nargs="+", help="the files of an earlier ECG to compare with")
     ask.add_argument("--checkpoint")
     ask.add_argument("--llm")
+    _add_batch(commands.add_parser("batch", help="a whole archive, one row a recording"))
     args = parser.parse_args(arguments)
+    if args.command == "batch":
+        from ecgqa.archive.command import run  # Dask and pyarrow are needed for nothing else
+
+        return run(args)
     try:
         ecg = read_ecg(args.files, args.rate_hz, args.units, args.leads).stretch(args.start)
         if args.command == "measure":
@@ -68,6 +75,19 @@ def main(arguments: list[str] | None = None) -> int:
         print(answer.text, *answer.remarks, sep="\n")
         print(f"confidence {answer.confidence:.0%}, {answer.model}")
     return 0
+
+
+def _add_batch(command: argparse.ArgumentParser) -> None:
+    """The arguments of `batch`."""
+    command.add_argument("source", help="a folder, or a text file with one main file a line")
+    command.add_argument("--out", type=Path, required=True, help="table: .parquet or .csv")
+    command.add_argument("--measure", action="store_true", help="rate, intervals, axes")
+    command.add_argument("--findings", action="store_true", help="probability of each statement")
+    command.add_argument("--questions", type=Path, help="text file, one question a line")
+    command.add_argument("--workers", type=int, default=1, help="processes on this machine")
+    command.add_argument("--scheduler", help="address of a Dask cluster, instead of --workers")
+    command.add_argument("--checkpoint")
+    command.add_argument("--llm")
 
 
 def _measured(ecg: ECG, in_json: bool) -> str:

@@ -94,7 +94,7 @@ class Gallery:
         if main.suffix.lower() != ".hea":
             return [main]
         files = [main]
-        for name in _data_files(main):
+        for name in data_files(main):
             data = main.parent / name
             if data.is_file() and not data.is_symlink() and data not in files:
                 files.append(data)
@@ -130,7 +130,7 @@ def _recordings(folder: Path):
             suffix = file.suffix.lower()
             if suffix not in _SUFFIXES or name.startswith(".") or file.is_symlink():
                 continue
-            if suffix in (".csv", ".tsv") and not _is_table_of_numbers(file):
+            if suffix in (".csv", ".tsv") and not is_table_of_numbers(file):
                 continue
             yield file
 
@@ -141,7 +141,7 @@ def _name(file: Path, folder: Path) -> str:
     return (below.with_suffix("") if file.suffix.lower() == ".hea" else below).as_posix()
 
 
-def _is_table_of_numbers(file: Path) -> bool:
+def is_table_of_numbers(file: Path) -> bool:
     """Whether a text file's last whole line in its first 8 KiB is mostly numbers.
 
     Folders of recordings hold lists of patients and labels as CSV too; those are no ECGs.
@@ -159,7 +159,7 @@ def _is_table_of_numbers(file: Path) -> bool:
     return len(fields) >= 2 and numbers >= 0.8 * len(fields)
 
 
-def _data_files(header: Path) -> list[str]:
+def data_files(header: Path) -> list[str]:
     """Names of the data files in a WFDB header; only plain names, no paths."""
     try:
         with header.open("rb") as stream:

@@ -1,0 +1,1 @@
+"""An archive of ECGs: every recording read, judged, measured, scored and asked, a row each."""

@@ -1,0 +1,40 @@
+"""The command `python -m ecgqa batch`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ecgqa import EcgAssistant, EcgFileError, ModelError
+from ecgqa.archive.batch import batch
+from ecgqa.archive.columns import Plan
+from ecgqa.archive.recordings import recordings
+
+
+def run(args: argparse.Namespace) -> int:
+    """Process an archive. Returns 0, or 2 after a plain-word message."""
+    try:
+        found = recordings(args.source)
+        plan = _plan(args)
+        count = batch(found, plan, args.out, args.workers, args.scheduler)
+    except (EcgFileError, ModelError, ValueError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{count} recordings: {args.out}")
+    return 0
+
+
+def _plan(args: argparse.Namespace) -> Plan:
+    """The plan; where a model is needed it is loaded here first, to fail before anything starts."""
+    questions = ()
+    if args.questions:
+        lines = args.questions.read_text("utf-8").splitlines()
+        questions = tuple(line.strip() for line in lines if line.strip())
+    plan = Plan(args.measure, args.findings, questions, args.checkpoint, args.llm)
+    if not plan.needs_model:
+        return plan
+    model = EcgAssistant.load(args.checkpoint, args.llm).model
+    return Plan(
+        args.measure, args.findings, questions, args.checkpoint, args.llm,
+        tuple(model.encoder.config.statements), model.version,
+    )  # fmt: skip
