@@ -41,6 +41,35 @@ class EncoderStage:
 
 
 @dataclass
+class DistilStage:
+    """Stage 1 with all signals on one device, `training/distil.py`."""
+
+    ptbxl: str = _flag("", "PTB-XL folder as PhysioNet ships it")
+    ecgqa: str = _flag("", "ECG-QA folder that holds train_ecgs.tsv, valid_ecgs.tsv, test_ecgs.tsv")
+    intervals: str = _flag("", "CSV of training.intervals; empty: no names for intervals")
+    out: str = _flag(".work/encoder", "folder for the encoder")
+    teachers: str = _flag("", "folders of teachers, with a comma between; empty: be a teacher")
+    start_from: str = _flag("", "state.pt of a teacher to start from; empty: afresh")
+    cache: str = _flag(".work/cache", "folder for the signals, read once")
+    epochs: int = _flag(40, "passes over the ECGs of patients outside valid and test")
+    minutes: float = _flag(0.0, "the schedule ends after so many minutes at the latest (0: never)")
+    batch: int = _flag(128, "ECGs a step")
+    learning_rate: float = _flag(2.5e-3, "peak")
+    weight_decay: float = _flag(0.05, "of AdamW")
+    statement_loss: float = _flag(4.0, "weight of the statements of the whole ECG")
+    soft: float = _flag(0.8, "share of the teachers in it, where there are any")
+    contrast: float = _flag(0.1, "weight of the ECG-report alignment (CMA)")
+    views: float = _flag(0.02, "weight of the alignment of two dropout views (UMA)")
+    lead_loss: float = _flag(0.5, "weight of the findings of single leads")
+    temperature: float = _flag(0.07, "of both contrastive losses")
+    ema: float = _flag(0.998, "decay of the averaged weights that are kept")
+    limit: int = _flag(0, "use only so many ECGs (0: all), for a rehearsal")
+    max_steps: int = _flag(0, "stop after so many steps (0: all), for a rehearsal")
+    device: str = _flag("", "empty: a GPU where there is one")
+    seed: int = _flag(1, "of weights, order and augmentation")
+
+
+@dataclass
 class QuestionStages:
     """Stages 2 and 3, `training/train.py`."""
 
@@ -83,6 +112,7 @@ class QuestionStages:
     watch_every: int = _flag(100, "steps between two looks at AUC on true and permuted ECGs")
     watch_questions: int = _flag(240, "questions in such a look")
     save_minutes: float = _flag(4.0, "minutes between two states to resume from")
+    stage_minutes: float = _flag(0.0, "a stage ends after so many minutes at most (0: never)")
     seed: int = _flag(1, "of weights, questions and order")
 
 
@@ -95,7 +125,8 @@ def parse(stage: type):
 def resolved(config) -> dict:
     """The dataclass as a JSON-ready dict without paths of this machine."""
     paths = {
-        "start_from", "ptbxl", "ecgqa", "out", "cache", "encoder", "questions", "llm", "intervals",
+        "start_from", "teachers", "ptbxl", "ecgqa", "out", "cache", "encoder", "questions", "llm",
+        "intervals",
     }  # fmt: skip
     return {
         k: Path(v).name if k in paths and isinstance(v, str) else v

@@ -71,16 +71,18 @@ class FeatureBank:
         blank = blank_signals(BLANKS, seed)
         path = cache / f"features_{_digest(encoder, signals, blank)}.pt"
         if not path.exists():
-            encoder.eval()
+            place = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+            encoder.eval().to(place)
             parts: list[EcgFeatures] = []
             with torch.no_grad():
                 for start in range(0, self.rows + BLANKS, 256):
                     real = np.asarray(signals[start : start + 256], np.float32)
                     more = blank[max(0, start - self.rows) : max(0, start + 256 - self.rows)]
-                    batch = torch.from_numpy(np.concatenate([real, more]))
-                    parts.append(EcgFeatures(*(v.half() for v in encoder(batch))))
+                    batch = torch.from_numpy(np.concatenate([real, more])).to(place)
+                    parts.append(EcgFeatures(*(v.half().cpu() for v in encoder(batch))))
                     if start % 5120 == 0:
                         print(f"encoding {start}/{self.rows}", flush=True)
+            encoder.cpu()
             whole = EcgFeatures(*(torch.cat(v) for v in zip(*parts, strict=True)))
             torch.save(tuple(whole), path.with_suffix(".part"))
             path.with_suffix(".part").rename(path)
@@ -250,7 +252,7 @@ class Objective(nn.Module):
                     None if evidence is None else evidence[rows],
                 )
                 each, margins = (
-                    whole.index_put((rows.to(whole.device),), value)
+                    whole.index_put((rows.to(whole.device),), value.to(whole.dtype))
                     for whole, value in zip((each, margins), found, strict=True)
                 )
         return each, margins
@@ -354,7 +356,10 @@ def main() -> None:
         shown, started, losses = progress["step"], time.time(), []
         while progress["step"] < steps[stage]:
             step = progress["step"]
-            set_rates(optimizer, config, stage, step / steps[stage])
+            done = share_done(config, step, steps[stage], started)
+            if accelerator.num_processes == 1 and done >= 1:
+                break
+            set_rates(optimizer, config, stage, done)
             seed = config.seed * 7_919 + STAGES.index(stage) * 1_000_003 + step
             if stage == "read":
                 draws, first, second = like_long(pool, config.read_batch, seed), None, None
@@ -543,6 +548,13 @@ def template_weight(template_id: int) -> float:
     template = questions.TEMPLATES[template_id]
     weight = 2.0 if template.kind == "verify" else 1.0
     return weight * (5.0 if template_id == 1 else 2.0 if template.group == "statement" else 1.0)
+
+
+def share_done(config: QuestionStages, step: int, steps: int, started: float) -> float:
+    """How far a stage is, 0 to 1: by its steps, or by its minutes where these end first."""
+    limit = 60 * config.stage_minutes
+    by_time = (time.time() - started) / limit if limit else 0.0
+    return min(1.0, max(step / steps, by_time))
 
 
 def set_rates(optimizer, config: QuestionStages, stage: str, done: float) -> None:
