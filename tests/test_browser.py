@@ -601,7 +601,7 @@ def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
     page.locator("#quality b").wait_for(state="detached")  # the former one does not stand for it
 
 
-def test_answers_stream_and_can_be_stopped(browser):
+def test_answers_stream_and_can_be_stopped(browser, desks):
     step = threading.Event()
     with served(lambda progress: FakeAssistant(step)) as url, visit(browser, url) as page:
         ask(page, "Is it regular?")
@@ -610,8 +610,14 @@ def test_answers_stream_and_can_be_stopped(browser):
             step.set()
             answers.get_by_text(so_far, exact=True).wait_for()
         page.click("#stop")
-        step.set()
-        page.wait_for_timeout(500)  # what was on its way when it was stopped has come by then
+        for _ in range(200):  # until the server has heard of it
+            if any(desk.given_up for desk in desks):
+                break
+            page.wait_for_timeout(50)
+        # A word may be on its way to the page; the step after it ends the answer.
+        for _ in range(5):
+            step.set()
+            page.wait_for_timeout(100)
         answers.get_by_text("Stopped before it was answered.").wait_for()
         assert page.locator(".provenance").count() == 0
         assert "…" not in answers.inner_text() and "yes, this is" not in answers.inner_text()
