@@ -62,10 +62,11 @@ class Average:
         self.step += 1
         share = 1 - min(self.decay, self.step / (self.step + 20))
         now = self.module.state_dict()
-        floats = [k for k, v in self.state.items() if v.is_floating_point()]
-        torch._foreach_lerp_([self.state[k] for k in floats], [now[k] for k in floats], share)
-        for k in self.state.keys() - set(floats):
-            self.state[k].copy_(now[k])
+        for name, kept in self.state.items():
+            if kept.is_floating_point():
+                kept.lerp_(now[name], share)
+            else:
+                kept.copy_(now[name])
 
 
 class Schedule:
