@@ -30,6 +30,16 @@ def temp_folder(tmp_path_factory, monkeypatch) -> Iterator[Path]:
     assert list(folder.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """A folder with a made-up PTB-XL and its ECG-QA splits."""
+    from tiny_ptbxl import write_ptbxl  # brings torch, see above
+
+    folder = tmp_path_factory.mktemp("made")
+    write_ptbxl(folder)
+    return folder
+
+
 @pytest.fixture(scope="session")
 def ecg_data() -> Path:
     """Folder with the unpacked real recordings: $ECGQA_DATA, else unpacked from ../shared."""

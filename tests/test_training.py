@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_ptbxl import write_ptbxl
 
 from ecgqa.record import LEADS
 from training import evaluate, fates, ptbxl, questions
@@ -20,13 +19,6 @@ from training.debias import Sampler, arrows, known_answers, regenerate
 from training.questions import NONE, TEMPLATES, Facts
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
-    write_ptbxl(folder)
-    return folder
 
 
 @pytest.fixture(scope="module")

@@ -16,18 +16,10 @@ from unittest import mock
 import pytest
 import torch
 from tiny import tiny_llm
-from tiny_ptbxl import write_ptbxl
 
 from training import questions
 
 ROOT = Path(__file__).resolve().parent.parent
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("made")
-    write_ptbxl(folder)
-    return folder
 
 
 def run(script: str, *arguments: str, processes: int = 1) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 
 from ecgqa import EcgAssistant, EcgFileError, ModelError
 from ecgqa.archive.batch import batch
@@ -34,7 +35,4 @@ def _plan(args: argparse.Namespace) -> Plan:
     if not plan.needs_model:
         return plan
     model = EcgAssistant.load(args.checkpoint, args.llm).model
-    return Plan(
-        args.measure, args.findings, questions, args.checkpoint, args.llm,
-        tuple(model.encoder.config.statements), model.version,
-    )  # fmt: skip
+    return replace(plan, statements=model.encoder.config.statements, version=model.version)

@@ -7,7 +7,7 @@ recordings of a folder of the user's own. Nothing is downloaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Container, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -84,21 +84,14 @@ class Gallery:
         """Name → main file of each recording in the folder."""
         if self._folder is None:
             return {}
-        files = islice(_recordings(self._folder), MOST_FROM_FOLDER)
+        files = islice(files_below(self._folder, _SUFFIXES), MOST_FROM_FOLDER)
         return {_name(file, self._folder): file for file in files}
 
     def _files(self, main: Path) -> list[Path]:
         """The main file and, for a WFDB header, the data files it names in its own folder."""
         if not main.is_file() or main.is_symlink():
             raise EcgFileError(f"{main.name} is no longer in the gallery folder.")
-        if main.suffix.lower() != ".hea":
-            return [main]
-        files = [main]
-        for name in data_files(main):
-            data = main.parent / name
-            if data.is_file() and not data.is_symlink() and data not in files:
-                files.append(data)
-        return files
+        return files_of(main)
 
 
 def _bundled_names() -> list[str]:
@@ -121,16 +114,19 @@ def _pydicom_ecg() -> str | None:
     return str(path) if path else None
 
 
-def _recordings(folder: Path):
-    """Main files of recordings below a folder, in order of their names, without any links."""
+def files_below(folder: Path, suffixes: Container[str]) -> Iterator[Path]:
+    """Files below a folder that may be ECGs, in order of their names, without any links.
+
+    suffixes: in small letters, as ".hea". Of text files those that hold a table of numbers.
+    """
     for here, subfolders, files in os.walk(folder, followlinks=False):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
         for name in sorted(files):
             file = Path(here, name)
             suffix = file.suffix.lower()
-            if suffix not in _SUFFIXES or name.startswith(".") or file.is_symlink():
+            if suffix not in suffixes or name.startswith(".") or file.is_symlink():
                 continue
-            if suffix in (".csv", ".tsv") and not is_table_of_numbers(file):
+            if suffix in (".csv", ".tsv", ".txt") and not _is_table_of_numbers(file):
                 continue
             yield file
 
@@ -141,7 +137,7 @@ def _name(file: Path, folder: Path) -> str:
     return (below.with_suffix("") if file.suffix.lower() == ".hea" else below).as_posix()
 
 
-def is_table_of_numbers(file: Path) -> bool:
+def _is_table_of_numbers(file: Path) -> bool:
     """Whether a text file's last whole line in its first 8 KiB is mostly numbers.
 
     Folders of recordings hold lists of patients and labels as CSV too; those are no ECGs.
@@ -159,7 +155,16 @@ def is_table_of_numbers(file: Path) -> bool:
     return len(fields) >= 2 and numbers >= 0.8 * len(fields)
 
 
-def data_files(header: Path) -> list[str]:
+def files_of(main: Path) -> list[Path]:
+    """A main file and, for a WFDB header, the data files that it names in its own folder."""
+    if main.suffix.lower() != ".hea":
+        return [main]
+    beside = (main.parent / name for name in _data_files(main))
+    there = (file for file in beside if file.is_file() and not file.is_symlink())
+    return list(dict.fromkeys([main, *there]))
+
+
+def _data_files(header: Path) -> list[str]:
     """Names of the data files in a WFDB header; only plain names, no paths."""
     try:
         with header.open("rb") as stream:
