@@ -26,7 +26,7 @@ from ecgqa.formats.recording import (
 )
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, check_size, shown
-from ecgqa.formats.xml_tree import children, number_in, xml_tree
+from ecgqa.formats.xml_tree import children, number_in, numbers_in, xml_tree
 from ecgqa.record import EcgFileError
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
@@ -163,7 +163,7 @@ def _lead_mv(value: Element, lead: str, n_most: int, units: str | None) -> tuple
     words = text.replace(",", " ").split(maxsplit=n_most)
     n_stored = len(words[:n_most]) + sum(len(rest.split()) for rest in words[n_most:])
     try:
-        digits = np.array(words[:n_most], dtype=np.float64)
+        digits = numbers_in(words[:n_most])
     except ValueError as error:
         raise EcgFileError(
             f"Lead {lead} of the aECG file holds something that is not a number. It seems damaged."

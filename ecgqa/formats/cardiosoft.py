@@ -17,7 +17,7 @@ from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import Recording, stated_or_given
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, check_size, shown
-from ecgqa.formats.xml_tree import children, local_name, number_in, text_of, xml_tree
+from ecgqa.formats.xml_tree import children, local_name, number_in, numbers_in, text_of, xml_tree
 from ecgqa.record import EcgFileError
 
 
@@ -58,7 +58,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
 
 def _steps(wave: Element, lead: str) -> np.ndarray:
     try:
-        return np.array((wave.text or "").replace(",", " ").split(), dtype=np.float64)
+        return numbers_in((wave.text or "").replace(",", " ").split())
     except ValueError as error:
         raise EcgFileError(
             f"Lead {lead} of the GE CardioSoft file holds something that is not a number. It seems "

@@ -20,7 +20,7 @@ from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import Recording, stated_or_given
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, check_size, shown
-from ecgqa.formats.xml_tree import children, number_in, text_of, xml_tree
+from ecgqa.formats.xml_tree import children, number_in, numbers_in, text_of, xml_tree
 from ecgqa.record import EcgFileError
 
 _DTYPES = {1: "<i1", 2: "<i2", 4: "<i4"}
@@ -79,7 +79,7 @@ def _lead_mv(data: Element, lead: str, units: str | None) -> np.ndarray:
     written_out = "," in stored or re.fullmatch(r"[-\d\s]*", stored[:200])
     try:
         if written_out:
-            samples = np.array(stored.replace(",", " ").split(), dtype=np.float64)
+            samples = numbers_in(stored.replace(",", " ").split())
         else:
             samples = np.frombuffer(bytes_of(stored), _DTYPES[int(size)]).astype(np.float64)
     except (ValueError, KeyError) as error:

@@ -73,8 +73,9 @@ class Recording:
         if 0 < max(moving_mv) < MIN_MV:
             notes += (f"The deflections stay below {MIN_MV} mV: flat, or the units are wrong.",)
         signal_mv = np.full((len(LEADS), n_kept), np.nan, dtype=np.float32)
-        for lead, signal in leads.items():
-            signal_mv[LEADS.index(lead)] = signal
+        with np.errstate(over="ignore"):  # what float32 cannot hold is no voltage, and missing
+            for lead, signal in leads.items():
+                signal_mv[LEADS.index(lead)] = signal
         name = self.name[:MAX_NAME].strip() or "ECG"
         return ECG(
             signal_mv, self.rate_hz, name, sha256, notes + derived, tracing_png=self.tracing_png

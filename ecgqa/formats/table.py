@@ -16,12 +16,19 @@ from ecgqa.formats.units import millivolts_per
 from ecgqa.formats.upload import Upload, shown
 from ecgqa.record import EcgFileError
 
-MISSING = {"", "nan", "na", "n/a", "null", "none", "-", "?"}
-NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?|[+-]?inf(?:inity)?", re.IGNORECASE)
+INFINITE = {"inf", "+inf", "-inf", "infinity", "+infinity", "-infinity"}
+MISSING = INFINITE | {
+    "", "nan", "-nan", "na", "n/a", "null", "none", "-", "?",
+    "#n/a", "<na>", "1.#ind", "-1.#ind", "1.#qnan", "-1.#qnan",
+}  # fmt: skip
+"""What stands for "no value", lower case: in tables by hand, of spreadsheets and of programs."""
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?", re.IGNORECASE | re.ASCII)
+"""As people and instruments write it: no hexadecimal, no underscores, no foreign digits."""
 CLOCK = re.compile(
     # A date in any of the usual orders may stand before the time of day, a time zone behind it.
     r"(?:(?:\d{4}[-/.]\d{1,2}[-/.]\d{1,2}|\d{1,2}[-/.]\d{1,2}[-/.]\d{4})[T ])?"
-    r"(?P<clock>(?:\d+:)?\d+:\d+(?:[.,]\d*)?)(?:Z|[+-]\d\d:?\d\d)?"
+    r"(?P<clock>(?:\d+:)?\d+:\d+(?:[.,]\d*)?)(?:Z|[+-]\d\d:?\d\d)?",
+    re.IGNORECASE | re.ASCII,
 )
 TIME_NAME = re.compile(
     r"(?:elapsed[\s_]*)?(?:time|t|zeit|temps|tiempo|tempo|timestamp|seconds|sec|milliseconds)"
@@ -206,7 +213,7 @@ def _turned(lines: Sequence[str], upload: Upload) -> list[str]:
         or len(others) > _MAX_HEADING
         or len({len(row) for row in rows}) > 1
         or len(rows[0]) < _MAX_LINE // 40
-        or not all(_is_cell(cell.replace(",", ".")) for row in rows for cell in row[1:50])
+        or not all(is_cell(cell.replace(",", ".")) for row in rows for cell in row[1:50])
     ):
         raise EcgFileError(
             f"{shown(upload.name)} has very long lines. Expected is one column per lead and one "
@@ -215,7 +222,8 @@ def _turned(lines: Sequence[str], upload: Upload) -> list[str]:
     return [*others, *(separator.join(column) for column in zip(*rows, strict=True))]
 
 
-def _is_cell(text: str) -> bool:
+def is_cell(text: str) -> bool:
+    """True for a number with a decimal point, and for what stands for no value."""
     return bool(NUMBER.fullmatch(text)) or text.casefold() in MISSING
 
 
@@ -261,8 +269,8 @@ def _is_numbers(line: str) -> bool:
     first, *rest = [cell.replace(decimal, ".") for cell in cells_of(line, separator)]
     if not CLOCK.fullmatch(first):
         rest = [first, *rest]
-    known = [cell for cell in rest if NUMBER.fullmatch(cell) or cell.casefold() == "nan"]
-    return bool(known) and all(c in known or c.casefold() in MISSING for c in rest)
+    known = any(NUMBER.fullmatch(cell) or cell.casefold() in {"nan", *INFINITE} for cell in rest)
+    return known and all(map(is_cell, rest))
 
 
 def _names_leads(cells: Sequence[str]) -> bool:

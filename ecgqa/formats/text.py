@@ -25,10 +25,12 @@ from ecgqa.formats.recording import (
 )
 from ecgqa.formats.table import (
     CLOCK,
+    INFINITE,
     MISSING,
     NUMBER,
     TIME_NAME,
     Table,
+    is_cell,
     stated_in,
     table_of,
 )
@@ -37,6 +39,7 @@ from ecgqa.formats.units import to_millivolts, units_in
 from ecgqa.formats.upload import Upload, check_size, shown
 from ecgqa.record import LEADS, EcgFileError
 
+_UNQUOTED = {ord("'"): None, ord('"'): None}
 _INDEX_NAME = re.compile(
     r"(?:sample|index|idx|n|no|nr|#|unnamed: 0)?\.?(?:[\s_]*(?:number|index|no|nr|#)\.?)?"
 )
@@ -155,39 +158,63 @@ def _numbers(
             f"Line {table.first_line + number} of {shown(upload.name)} has {n_cells} values where "
             f"{n_columns} are expected."
         )
-    text = "\n".join(line.strip(" ") for _, line in lines)
+    # What is a number and what is none is decided here, not by the release of a library.
+    whole = _line_of(table, n_columns, time_column)
+    text = "\n".join(line.strip(" ").translate(_UNQUOTED) for _, line in lines).casefold()
+    if table.separator != " " and " " in text:
+        text = re.sub(rf" *{re.escape(table.separator)} *", table.separator, text)
+    if not all(map(whole.fullmatch, text.split("\n"))):
+        raise _bad_line(table, lines, time_column, upload)
     as_text = {time_column: str} if time_column is not None else {}
     try:
         frame = pd.read_csv(
-            io.StringIO(text.translate({ord("'"): None, ord('"'): None})),
+            io.StringIO(text),
             sep=r"\s+" if table.separator == " " else table.separator,
             decimal=table.decimal,
             header=None,
             dtype={k: as_text.get(k, np.float64) for k in range(n_columns)},
-            na_values=sorted(MISSING),
-            skipinitialspace=True,
+            keep_default_na=False,
+            na_values=sorted(MISSING - INFINITE),
             quoting=csv.QUOTE_NONE,
             engine="c",
         )
     except (ValueError, pd.errors.ParserError) as error:
-        raise _bad_line(table, lines, upload) from error
+        raise _bad_line(table, lines, time_column, upload) from error
     times = pd.Series(dtype=str)
     if time_column is not None:
         times = cast(pd.Series, frame[time_column])
         frame[time_column] = 0.0
-    return frame.to_numpy(dtype=np.float64), times, notes
+    values = frame.to_numpy(dtype=np.float64)
+    for row, column in np.argwhere(np.isinf(values)):
+        if table.cells(lines[row][1])[column].casefold() not in INFINITE:  # 1e400
+            raise _bad_line(table, lines, time_column, upload)
+        values[row, column] = np.nan
+    return values, times, notes
 
 
-def _bad_line(table: Table, lines: Sequence[tuple[int, str]], upload: Upload) -> EcgFileError:
+def _line_of(table: Table, n_columns: int, time_column: int | None) -> re.Pattern[str]:
+    """Matches a line of numbers without quotes, and nothing else."""
+    words = "|".join(re.escape(word) for word in sorted(MISSING, key=len, reverse=True))
+    number = NUMBER.pattern.replace(r"\.", re.escape(table.decimal))
+    cell = f"(?:{number}|{words})"
+    clock = f"(?:{CLOCK.pattern}|{number}|{words})"
+    cells = [clock if column == time_column else cell for column in range(n_columns)]
+    gap = r"\s+" if table.separator == " " else re.escape(table.separator)
+    return re.compile(gap.join(cells), re.IGNORECASE | re.ASCII)
+
+
+def _bad_line(
+    table: Table, lines: Sequence[tuple[int, str]], time_column: int | None, upload: Upload
+) -> EcgFileError:
     for number, line in lines:
-        for cell in table.cells(line):
+        for column, cell in enumerate(table.cells(line)):
             plain = cell.replace(table.decimal, ".")
-            known = plain.casefold() in MISSING or NUMBER.fullmatch(plain)
-            if not (known or CLOCK.fullmatch(plain)):
-                return EcgFileError(
-                    f"Line {table.first_line + number} of {shown(upload.name)} holds "
-                    f"“{shown(cell)}” where a number is expected."
-                )
+            if is_cell(plain) or (column == time_column and CLOCK.fullmatch(plain)):
+                continue
+            return EcgFileError(
+                f"Line {table.first_line + number} of {shown(upload.name)} holds “{shown(cell)}” "
+                "where a number is expected."
+            )
     return EcgFileError(f"{shown(upload.name)} is not a table of numbers that can be read.")
 
 

@@ -8,6 +8,7 @@ What the fields mean: https://physionet.org/physiotools/wag/header-5.htm and sig
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import shutil
@@ -419,8 +420,11 @@ def _write_header(folder: Path, stem: str, lines: Sequence[str]) -> None:
 
 
 def _has_gain(line: str) -> bool:
+    """Raises EcgFileError where the gain is beyond all range: every voltage would be zero."""
     fields = line[len(_file_name(line)) :].split()
     gain = re.match(r"-?\d*\.?\d+(?:e[+-]?\d+)?", fields[1]) if len(fields) > 1 else None
+    if gain and math.isinf(float(gain[0])):
+        raise EcgFileError(f"The header file states a gain of {gain[0]}. It seems damaged.")
     return bool(gain) and float(gain[0]) != 0
 
 

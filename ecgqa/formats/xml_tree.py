@@ -11,9 +11,10 @@ from __future__ import annotations
 import io
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element, ParseError
 
+import numpy as np
 from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
@@ -30,6 +31,8 @@ _DECLARATION = re.compile(r"\s*<\?xml\s[^>]{0,500}?\?>")
 # XML allows no control characters, but some carts write them into names and comments.
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")
 _HEAD_BYTES = 2**16
+_NUMBER = re.compile(r"[+-]?\d{0,30}(?:[.,]\d{0,30})?(?:[eE][+-]?\d{1,3})?", re.ASCII)
+_FOREIGN = re.compile(r"[^\d+\-.e \nainf]", re.ASCII | re.IGNORECASE)
 
 
 def looks_like_xml(head: bytes) -> bool:
@@ -93,12 +96,27 @@ def text_of(element: Element, *names: str) -> str:
 
 def number_in(text: str | None) -> float | None:
     """A number as it stands in XML, also with a decimal comma; None for anything else."""
-    match = re.fullmatch(r"\s*([+-]?\d{0,30}(?:[.,]\d{0,30})?(?:[eE][+-]?\d{1,3})?)\s*", text or "")
+    match = _NUMBER.fullmatch((text or "").strip())
     try:
-        number = float(match[1].replace(",", ".")) if match else math.inf
+        number = float(match[0].replace(",", ".")) if match else math.inf
     except ValueError:
         return None
     return number if math.isfinite(number) else None
+
+
+def numbers_in(words: Sequence[str]) -> np.ndarray:
+    """Samples written out, float64 [n]; NaN where "nan" or "inf" stands for no value.
+
+    Raises ValueError for anything else that is no decimal number, and for one beyond all range.
+    """
+    if _FOREIGN.search(" ".join(words)):
+        raise ValueError("a character that no decimal number has")
+    numbers = np.array(words, dtype=np.float64)
+    endless = np.flatnonzero(np.isinf(numbers))
+    if any(words[k].strip("+-").casefold() != "inf" for k in endless):
+        raise ValueError("a number beyond all range")
+    numbers[endless] = np.nan
+    return numbers
 
 
 def _decoded(data: bytes) -> str:

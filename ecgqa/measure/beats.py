@@ -54,7 +54,9 @@ def _detect(leads_mv: np.ndarray) -> np.ndarray:
     top = np.percentile(energy, 98, axis=1)
     floor = np.percentile(energy, 40, axis=1)
     weight = np.minimum(top / (floor + 1e-6), 200) / (top + 1e-6)
-    height = np.sqrt(smooth((weight[:, None] * energy).sum(axis=0), int(0.09 * RATE_HZ)))
+    # The running mean adds and takes away: where nothing is left, rounding may fall below zero.
+    summed = smooth((weight[:, None] * energy).sum(axis=0), int(0.09 * RATE_HZ))
+    height = np.sqrt(np.maximum(summed, 0.0))
     window = 2 * RATE_HZ
     parts = [height[i : i + window] for i in range(0, len(height), window)]
     maxima = [part.max() for part in parts if len(part) > window // 2] or [height.max()]
