@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 from tiny_ptbxl import write_ptbxl
 
 from training import blind, evaluate, ptbxl, questions, tables
@@ -26,6 +27,17 @@ def test_platt_finds_one_scale_and_a_shift_for_each_kind():
         assert scale == pytest.approx(0.5, abs=0.06)
         assert shift == pytest.approx(shifts[kind], abs=0.15)
     assert platt({}, {}) == {}
+
+
+def test_area_is_that_under_the_roc_curve_also_with_ties():
+    rng = np.random.default_rng(2)
+    for levels in (3, 1000):
+        pairs = np.stack([rng.random(500) < 0.3, rng.integers(0, levels, 500)], axis=1).astype(
+            float
+        )
+        pairs[:, 1] += pairs[:, 0] * levels / 5
+        assert evaluate.area(pairs) == pytest.approx(roc_auc_score(pairs[:, 0], pairs[:, 1]))
+    assert np.isnan(evaluate.area(np.array([[1.0, 0.5], [1.0, 0.7]])))
 
 
 def test_calibration_error_of_known_probabilities():

@@ -224,9 +224,9 @@ def test_test_wordings_are_near_no_train_wording(ecg_data):
         alike = [t.id for t in TEMPLATES.values() if (t.kind, t.group, t.state) == asks]
         alike = alike if TEMPLATES[i].ecgs == 2 else [i]
         pool = set().union(*(bare(train[k]) for k in alike))
-        for text in bare(texts):
-            assert text not in every, text
-            assert not [other for other in pool if fates.near(other, text)], text
+        assert not bare(texts) & every
+        apart = fates.Apart(sorted(bare(texts)))
+        assert not {other: near for other in pool if (near := apart.near(other))}
 
 
 # Samplers ----------------------------------------------------------------------------------------
@@ -329,4 +329,13 @@ def test_composed_wordings_are_whole_and_far_from_those_kept_for_tests(fate, fea
     )
     for text in texts:
         assert text.count("{x}") >= 1 and not set("{}") & set(text.replace("{x}", ""))
-        assert "  " not in text and not fates.near(text, apart)
+        assert "  " not in text and not fates.Apart([apart]).near(text)
+
+
+@pytest.mark.parametrize("change", ["{x} vanishd", "{X} VANISHED", "{x} wholly vanished"])
+def test_a_wording_is_near_one_with_nearly_the_same_letters(change):
+    kept = "Did {x} vanish between the first ECG and the second ECG?"
+    apart = fates.Apart(["Which rhythm is it?", kept])
+    assert apart.near(kept.replace("{x} vanish", change)) == [kept.lower()]
+    assert apart.near("Between the second ECG and the first ECG, did {x} vanish?") == []
+    assert apart.near("Is {x} gone?") == [] and fates.Apart([]).near(kept) == []

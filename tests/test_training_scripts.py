@@ -72,6 +72,7 @@ def train_flags(made, encoder_folder, out, *more) -> list[str]:
     return [
         "training.train", *data_flags(made), "--encoder", str(encoder_folder), "--llm", str(llm),
         "--intervals", str(made / "intervals.csv"), "--out", str(out), "--reading_layers", "1",
+        "--projector_width", "32",
         "--lora_rank", "2", "--align_batch", "8", "--batch", "4", "--watch_every", "4",
         "--watch_questions", "8", "--read_texts", "300", "--read_steps", "4", "--read_batch", "8",
         *more,

@@ -106,6 +106,7 @@ class QuestionStages:
     adapter_rate: float = _flag(6e-4, "peak learning rate of the adapter in 2c and 3")
     weight_decay: float = _flag(0.01, "of AdamW")
     without: str = _flag("", "findings and templates never asked about, with ; between: for T9")
+    projector_width: int = _flag(256, "width of the projector")
     lora_rank: int = _flag(16, "rank of the adapter")
     reading_layers: int = _flag(12, "layers of the language model that read the question")
     limit: int = _flag(0, "use only so many train ECGs (0: all), for a rehearsal")

@@ -283,20 +283,41 @@ def wordings(
     kind = "feature" if feature else "finding"
     makers = (_phrase, _noun_phrase, _noun_phrase, _statements, _one_or_both, _change)
     found: set[str] = set()
+    kept_apart = Apart(apart)
     while len(found) < count:
         make = makers[rng.randrange(len(makers))]
         text = make(fate, kind, phrases, rng)
-        if not any(near(text, other) for other in apart):
+        if not kept_apart.near(text):
             found.add(text[0].upper() + text[1:] if rng.random() < 0.5 else text)
     return sorted(found)
 
 
-def near(one: str, other: str) -> bool:
-    """Whether two wordings are nearly the same letters."""
-    if abs(len(one) - len(other)) > 0.3 * len(other):
-        return False
-    match = SequenceMatcher(None, one.lower(), other.lower(), autojunk=False)
-    return match.quick_ratio() > NEAR and match.ratio() > NEAR
+class Apart:
+    """Wordings to which no other may be nearly the same letters."""
+
+    def __init__(self, texts: Sequence[str]) -> None:
+        self._texts = [text.lower() for text in texts]
+        self._sizes = np.array([len(text) for text in texts])
+        self._letters = np.array([_letters(text) for text in self._texts]).reshape(-1, 128)
+
+    def near(self, text: str) -> list[str]:
+        """Those of them, lower case, that `text` nearly is.
+
+        Most are told apart by their length and by how many letters they share, which is what
+        `SequenceMatcher.quick_ratio` counts, of all of them at once.
+        """
+        text = text.lower()
+        shared = np.minimum(self._letters, _letters(text)).sum(axis=1)
+        may_be = 2 * shared > NEAR * (self._sizes + len(text))
+        may_be &= abs(self._sizes - len(text)) <= 0.3 * self._sizes
+        some = [self._texts[i] for i in np.flatnonzero(may_be)]
+        return [x for x in some if SequenceMatcher(None, text, x, autojunk=False).ratio() > NEAR]
+
+
+def _letters(text: str) -> np.ndarray:
+    """How often each character occurs, [128]; what is not ASCII counts as one character."""
+    codes = np.frombuffer(text.encode("ascii", "replace"), np.uint8)
+    return np.bincount(codes, minlength=128)
 
 
 def _phrase(fate: str, kind: str, phrases: dict, rng: random.Random) -> str:

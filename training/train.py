@@ -433,7 +433,9 @@ def fresh_model(
     shape = ModelConfig(
         encoder=encoder.config,
         projector=ProjectorConfig(
-            kinds=2 + len(questions.vocabulary()), severities=len(severities)
+            width=config.projector_width,
+            kinds=2 + len(questions.vocabulary()),
+            severities=len(severities),
         ),
         severities=severities,
         llm=language.name,
