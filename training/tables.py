@@ -28,8 +28,19 @@ def interval(
     """95 % bootstrap interval of a statistic over rows."""
     rng = np.random.default_rng(0)
     n = len(values)
-    each = [statistic(values[rng.integers(0, n, n)]) for _ in range(draws)]
-    return float(np.nanquantile(each, 0.025)), float(np.nanquantile(each, 0.975))
+    if statistic is np.mean and values.ndim == 1:  # fifty draws at once: far faster, the same
+        parts = [min(50, draws - done) for done in range(0, draws, 50)]
+        each = np.concatenate([values[rng.integers(0, n, (k, n))].mean(axis=1) for k in parts])
+    else:
+        each = [statistic(values[rng.integers(0, n, n)]) for _ in range(draws)]
+    return _middle(each)
+
+
+def _middle(each: Sequence[float]) -> tuple[float, float]:
+    """What 95 % of them lie between; NaN where none of them is a number."""
+    known = np.asarray(each)[~np.isnan(each)]
+    low, high = np.quantile(known, [0.025, 0.975]) if known.size else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def interval_over(
@@ -42,6 +53,10 @@ def interval_over(
     for row, group in enumerate(groups):
         order.setdefault(group, []).append(row)
     members = list(order.values())
+    if statistic is np.mean:
+        sums = np.array([values[rows].sum() for rows in members], dtype=float)
+        sizes = np.array([len(rows) for rows in members])
+        return interval(np.arange(len(members)), lambda some: sums[some].sum() / sizes[some].sum())
 
     def drawn(chosen: np.ndarray) -> float:
         return statistic(values[np.concatenate([members[i] for i in chosen])])
