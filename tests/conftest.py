@@ -7,12 +7,19 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
+# The same examples in every run, and no clock that a busy machine could lose against.
+# `--hypothesis-profile search` looks for new ones.
+settings.register_profile("same", derandomize=True, deadline=None, database=None)
+settings.register_profile("search", deadline=None, print_blob=True)
+settings.load_profile("same")
 # Several processes test side by side: one core for each, said before torch is imported.
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -30,13 +37,27 @@ def temp_folder(tmp_path_factory, monkeypatch) -> Iterator[Path]:
     assert list(folder.iterdir()) == []
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """A folder with a made-up PTB-XL and its ECG-QA splits."""
+@pytest.fixture(scope="session")
+def tiny_ptbxl_once(tmp_path_factory) -> Path:
+    """A made-up PTB-XL and its ECG-QA splits, written once for all processes of a run."""
     from tiny_ptbxl import write_ptbxl  # brings torch, see above
 
+    base = tmp_path_factory.getbasetemp()
+    # Each process of pytest-xdist has a folder of its own in that of the run.
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "tiny-ptbxl"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            write_ptbxl(unfinished := folder.with_suffix(".part"))
+            unfinished.rename(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tiny_ptbxl_once, tmp_path_factory) -> Path:
+    """A folder to write into, in which a made-up PTB-XL and its ECG-QA splits stand."""
     folder = tmp_path_factory.mktemp("made")
-    write_ptbxl(folder)
+    for name in ("ptbxl", "ecgqa", "intervals.csv"):
+        (folder / name).symlink_to(tiny_ptbxl_once / name)
     return folder
 
 
@@ -49,8 +70,12 @@ def ecg_data() -> Path:
     unpack = ROOT.parent / "shared" / "unpack.py"
     if not unpack.exists():
         pytest.skip("real recordings are not here: set ECGQA_DATA to the folder that holds them")
-    dest = Path.home() / ".cache" / "ecgqa-test-data"
+    version = sha256(unpack.read_bytes()).hexdigest()[:8]
+    dest = Path.home() / ".cache" / f"ecgqa-test-data-{version}"
     dest.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{dest}.lock"):  # one process unpacks, the others wait
-        subprocess.run([sys.executable, str(unpack), "--dest", str(dest)], check=True)
+        if not dest.exists():
+            unfinished = dest.with_suffix(".part")
+            subprocess.run([sys.executable, str(unpack), "--dest", str(unfinished)], check=True)
+            unfinished.rename(dest)
     return dest

@@ -7,7 +7,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
-from tiny_ptbxl import write_ptbxl
 
 from training import blind, evaluate, ptbxl, questions, tables
 from training.calibrate import platt
@@ -60,10 +59,9 @@ def test_generated_part_of_a_readme_is_replaced_and_nothing_else(tmp_path):
         tables.put_between(file, "y", "new")
 
 
-def test_words_alone_answer_every_question_and_never_see_an_ecg(tmp_path):
-    write_ptbxl(tmp_path)
-    data = ptbxl.load(tmp_path / "ptbxl")
-    facts = Facts(data, tmp_path / "intervals.csv")
+def test_words_alone_answer_every_question_and_never_see_an_ecg(made):
+    data = ptbxl.load(made / "ptbxl")
+    facts = Facts(data, made / "intervals.csv")
     words = questions.load_wordings("own")
     rows = np.arange(len(data.ecg_id))
 

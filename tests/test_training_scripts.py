@@ -79,11 +79,17 @@ def train_flags(made, encoder_folder, out, *more) -> list[str]:
     ]  # fmt: skip
 
 
-def test_three_stages_resume_and_evaluate(made, encoder_folder):
+@pytest.fixture(scope="module")
+def model_folder(made, encoder_folder):
     out = made / "model"
     first = run(*train_flags(made, encoder_folder, out, "--align_steps", "4", "--debias_steps", "0",
                              "--tune_steps", "0"))  # fmt: skip
     assert "AUC true" in first
+    return out
+
+
+def test_three_stages_resume_and_evaluate(made, encoder_folder, model_folder):
+    out = model_folder
     text = run(*train_flags(made, encoder_folder, out, "--align_steps", "4", "--debias_steps", "4",
                             "--tune_steps", "4"))  # fmt: skip
     assert "resumed in stage tune" in text and "watch (tune" in text
@@ -164,10 +170,11 @@ def test_two_processes_train_like_one(made, encoder_folder):
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
-def test_weights_that_are_saved_are_half_floats(made, encoder_folder):
+def test_weights_that_are_saved_are_half_floats(model_folder):
     from safetensors.torch import load_file
 
-    out = made / "model"
-    for path in (out / "checkpoint").rglob("*.safetensors"):
+    paths = list((model_folder / "checkpoint").rglob("*.safetensors"))
+    assert len(paths) >= 3
+    for path in paths:
         kinds = {v.dtype for v in load_file(path).values()}
         assert kinds <= {torch.float16, torch.int64}, path
