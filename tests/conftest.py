@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 
+import psutil
 import pytest
 from filelock import FileLock
 from hypothesis import settings
@@ -26,6 +27,33 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
     # The same file uploaded to two servers would lie at one place, and the first takes it away.
     worker = os.environ["PYTEST_XDIST_WORKER"]
     os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"ecgqa-tests-{worker}"))
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: a process for each core that this one may use, if there are 3 GB for each."""
+    from joblib import (
+        cpu_count,
+    )  # brings NumPy, which would start its threads before they are limited
+
+    return max(1, min(cpu_count(), psutil.virtual_memory().available // (3 * 2**30)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items) -> None:
+    """Tests are told apart by what they need, so that CI can run each kind in its own stage."""
+    for item in items:
+        if "browser" in item.fixturenames:
+            item.add_marker(pytest.mark.browser)
+        elif "shipped_assistant" in item.fixturenames:
+            item.add_marker(pytest.mark.trained)
+
+
+@pytest.fixture(scope="session")
+def shipped_assistant():
+    """The shipped model, loaded once for all tests of a process."""
+    from ecgqa import EcgAssistant
+
+    return EcgAssistant.load()
 
 
 @pytest.fixture

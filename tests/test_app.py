@@ -494,6 +494,7 @@ def test_nothing_is_looked_up_outside_while_serving(tmp_path, pair):
     assert attempts.read_text() == ""
 
 
+@pytest.mark.trained
 def test_the_trained_model_answers_end_to_end_and_looks_nothing_up(tmp_path, pair):
     with served_as_command(tmp_path) as (url, attempts):
         client = Client(url, verbose=False)

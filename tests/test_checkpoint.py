@@ -31,8 +31,8 @@ GONE = "Was {} present in the first ECG, and has it resolved in the second?"
 
 
 @pytest.fixture(scope="module")
-def assistant() -> EcgAssistant:
-    return EcgAssistant.load()
+def assistant(shipped_assistant) -> EcgAssistant:
+    return shipped_assistant
 
 
 @pytest.fixture(scope="module")

@@ -30,8 +30,8 @@ NORMAL = simulate("normal").ecg
 
 
 @pytest.fixture(scope="module")
-def assistant() -> EcgAssistant:
-    return EcgAssistant.load()
+def assistant(shipped_assistant) -> EcgAssistant:
+    return shipped_assistant
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from tiny import tiny_llm
 
 from training import questions
 
+pytestmark = pytest.mark.scripts
 ROOT = Path(__file__).resolve().parent.parent
 
 
