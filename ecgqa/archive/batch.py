@@ -69,7 +69,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
     with (
         LocalCluster(
             n_workers=workers, threads_per_worker=1, processes=True,
-            dashboard_address=None,  # pyright: ignore[reportArgumentType]
+            dashboard_address="127.0.0.1:0",  # any free port: two runs do not meet
             memory_limit=0,
         ) as cluster,
         Client(cluster) as client,
