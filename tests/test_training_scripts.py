@@ -128,6 +128,7 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder, model_folder):
     assert {i for q in asked for i in q.ecg_id} <= set(range(273, 321)), "only test ECGs"
 
 
+@pytest.mark.long
 def test_the_arms_are_set_side_by_side(made, encoder_folder):
     folders = []
     for arm in ("erm", "adjusted"):
