@@ -34,6 +34,8 @@ from ecgqa.record import ECG, LEADS, EcgFileError
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 500
+PATIENCE_S = 120  # nothing takes so long, on any machine: a wait that expires is a failure
+STARTS = 5  # of a server: its port may be taken, or it may not answer in gradio's five seconds
 
 
 # ------------------------------------------------------------------------------ stand-ins
@@ -138,15 +140,32 @@ class FakeAssistant:
         return GroundingResult(tuple(rows), "It depends on this ECG.", True, 1.06)
 
 
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def started(page: gr.Blocks) -> str:
+    """Serve the page; returns its address. Another process may be quicker at a free port."""
+    for _ in range(STARTS):
+        try:
+            _, url, _ = page.launch(
+                server_name="127.0.0.1", server_port=free_port(), prevent_thread_lock=True,
+                quiet=True, **launch_settings(),
+            )  # fmt: skip
+            return url
+        except OSError as error:
+            refused = error
+    raise refused
+
+
 @contextlib.contextmanager
 def served(assistant_factory=lambda progress: FakeAssistant(), gallery=None):
     """The page at a local address, as `python app.py` would serve it."""
     page = build(assistant_factory, gallery or FakeGallery())
     try:
-        _, url, _ = page.queue(max_size=64).launch(
-            server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_settings()
-        )
-        yield url
+        yield started(page.queue(max_size=64))
     finally:
         page.close(verbose=False)
 
@@ -247,7 +266,7 @@ def test_two_clients_at_once_each_get_their_own_ecg(client, tmp_path):
         files = write_wfdb(folder, f"patient{index}", beats_mv(rr_s=0.6 + 0.1 * index))
         jobs.append((index, client.submit(sent(files), f"q{index}", api_name="/ask")))
     for index, job in jobs:
-        answer = job.result(timeout=60)
+        answer = job.result(timeout=PATIENCE_S)
         assert answer["ecg_names"] == [f"patient{index}"] and answer["text"] == f"asked: q{index}"
 
 
@@ -455,31 +474,45 @@ app.main(sys.argv[1:])
 """
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+@contextlib.contextmanager
+def command(log: Path, attempts: Path, port: int, arguments):
+    """`python app.py` in a process of its own, its words and its look-ups written down."""
+    line = [sys.executable, "-u", "-c", WATCHED, str(attempts), "--port", str(port), *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    with log.open("w") as words:
+        server = subprocess.Popen(line, cwd=ROOT, env=environment, stdout=words, stderr=words)
+    try:
+        yield server
+    finally:
+        server.terminate()
+        server.wait(PATIENCE_S)
+
+
+def opens(server: subprocess.Popen, log: Path) -> bool:
+    """Wait until it says that it serves; False: it found its port taken."""
+    until = time.monotonic() + PATIENCE_S
+    while True:
+        ended, words = server.poll() is not None, log.read_text()
+        if "Running on local URL" in words:
+            return True
+        if ended and "Cannot find empty port" in words:
+            return False
+        assert not ended and time.monotonic() < until, words
+        time.sleep(0.05)
 
 
 @contextlib.contextmanager
 def served_as_command(tmp_path, *arguments):
-    """`python app.py` in a process of its own, every look-up outside this machine written down."""
-    port, attempts = free_port(), tmp_path / "attempts.txt"
+    """Address of `python app.py`, and the file of its every look-up outside this machine."""
+    log, attempts = tmp_path / "server.log", tmp_path / "attempts.txt"
     attempts.touch()
-    command = [sys.executable, "-c", WATCHED, str(attempts), "--port", str(port), *arguments]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    with (tmp_path / "server.log").open("w") as log:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        for _ in range(600):
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
-                break
-            assert server.poll() is None, (tmp_path / "server.log").read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{port}/", attempts
-    finally:
-        server.terminate()
-        server.wait(20)
+    for _ in range(STARTS):
+        port = free_port()
+        with command(log, attempts, port, arguments) as server:
+            if opens(server, log):
+                yield f"http://127.0.0.1:{port}/", attempts
+                return
+    raise OSError(log.read_text())
 
 
 def test_nothing_is_looked_up_outside_while_serving(tmp_path, pair):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_app import FakeAssistant, FakeGallery
+from test_app import PATIENCE_S, FakeAssistant, FakeGallery
 
 from ecgqa.answer.askable import QuestionError
 from ecgqa.page import asking, looking
@@ -28,7 +28,7 @@ def desk():
 def loader():
     made = ModelLoader(lambda progress: FakeAssistant(), str)
     made.start()
-    assert made.wait(10)
+    assert made.wait(PATIENCE_S)
     return made
 
 
