@@ -17,12 +17,13 @@ import urllib.request
 from pathlib import Path
 
 import numpy as np
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from test_browser import BROWSER, STRIPS
+from chromium import launched
+from test_browser import STRIPS
 
 from ecgqa.gallery.gallery import Gallery
 
@@ -79,8 +80,7 @@ def main() -> None:
                 break
             except OSError:
                 time.sleep(0.3)
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        with launched() as browser:
             pages = [browser.new_context().new_page() for _ in range(args.sessions)]
             for page in pages:
                 page.set_default_timeout(60_000)
@@ -110,7 +110,6 @@ def main() -> None:
                     f" s, server {memory_mb(server):.0f} MB",
                     flush=True,
                 )
-            browser.close()
     finally:
         server.kill()
         server.wait()

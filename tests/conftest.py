@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -24,16 +26,31 @@ settings.load_profile("same")
 # Several processes test side by side: one core for each, said before torch is imported.
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["OMP_NUM_THREADS"] = "1"
-    # The same file uploaded to two servers would lie at one place, and the first takes it away.
-    worker = os.environ["PYTEST_XDIST_WORKER"]
-    os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"ecgqa-tests-{worker}"))
+# A folder of uploads for each process: the same file uploaded to two servers would lie at one
+# place, and the first takes it away.
+UPLOADS = Path(tempfile.gettempdir(), f"ecgqa-tests-{os.getpid()}")
+os.environ["GRADIO_TEMP_DIR"] = str(UPLOADS)
+atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item):
+    """Keep how the last phase of a test ended: its fixtures are torn down after that."""
+    report = yield
+    item.stash[FAILED] = report.failed
+    return report
+
+
+@pytest.fixture
+def failed(request) -> Callable[[], bool]:
+    """Tells, while fixtures are torn down, whether the test failed."""
+    return lambda: request.node.stash[FAILED]
 
 
 def pytest_xdist_auto_num_workers() -> int:
     """`-n auto`: a process for each core that this one may use, if there are 3 GB for each."""
-    from joblib import (
-        cpu_count,
-    )  # brings NumPy, which would start its threads before they are limited
+    from joblib import cpu_count  # brings NumPy, whose threads are to be limited before
 
     return max(1, min(cpu_count(), psutil.virtual_memory().available // (3 * 2**30)))
 
@@ -87,6 +104,24 @@ def made(tiny_ptbxl_once, tmp_path_factory) -> Path:
     for name in ("ptbxl", "ecgqa", "intervals.csv"):
         (folder / name).symlink_to(tiny_ptbxl_once / name)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for tests marked `needs_browser`."""
+    from chromium import launched
+
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The page's address, served with a made-up gallery and assistant."""
+    from test_app import served  # brings torch, see above
+
+    with served() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

@@ -88,8 +88,8 @@ def fake_answer(text: str, ecg_names: tuple[str, ...]) -> Answer:
 class FakeAssistant:
     """Answers with what it was given, so that a test can see which ECGs arrived."""
 
-    def __init__(self, step: threading.Event | None = None):
-        self.step = step  # where given, each word waits for it: a test can look in between
+    def __init__(self, step: threading.Semaphore | None = None):
+        self.step = step  # where given, each word takes one of it: a test can look in between
 
     def _check(self, question):
         if not question.strip():
@@ -114,8 +114,7 @@ class FakeAssistant:
         text = ""
         for word in ("yes,", "this", "is", "an", "answer", EVIL_NAME):
             if self.step is not None:
-                self.step.wait(20)
-                self.step.clear()
+                assert self.step.acquire(timeout=PATIENCE_S), "this word was never asked for"
             text = f"{text} {word}".strip()
             yield self._answer(text, ecg, comparison)
 

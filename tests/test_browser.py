@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import json
-import shutil
+import re
 import threading
 import time
+from types import SimpleNamespace
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from chromium import needs_browser, tried_twice
+from gradio import state_holder
 from pypdf import PdfReader
 from test_app import (
     EVIL_NAME,
+    PATIENCE_S,
     FakeAssistant,
     FakeGallery,
     beats_mv,
@@ -27,98 +33,201 @@ from ecgqa.page import looking, parts, wiring
 from ecgqa.page.desk import Drawn
 from ecgqa.record import LEADS, EcgFileError
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on this machine")
+pytestmark = [needs_browser, tried_twice]
 
 STRIPS, BEATS = "#paper canvas.ecg-canvas", "#beats canvas.ecg-canvas"
+EVENT = re.compile(r"/upload\?|/queue/")  # where gradio takes files or events, and answers these
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
+class Watch:
+    """What a page does that it should not do, and which of its events are under way."""
+
+    def __init__(self, page, url):
+        self.faults, self._begun, self._under_way = [], 0, set()
+        page.route(re.compile(f"^(?!{re.escape(url)}|data:|blob:)"), self._refuse)
+        page.on("console", lambda said: said.type == "error" and self.faults.append(said.text))
+        page.on("pageerror", lambda error: self.faults.append(str(error)))
+        page.on("request", self._begin)
+        for ended in ("requestfinished", "requestfailed"):
+            page.on(ended, lambda request: self._under_way.discard(request))
+
+    def _refuse(self, route):
+        self.faults.append(f"asked another machine: {route.request.url}")
+        route.abort()
+
+    def _begin(self, request):
+        if EVENT.search(request.url):
+            self._begun += 1
+            self._under_way.add(request)
+
+    def events(self):
+        """How many there were, and whether one is still under way."""
+        return self._begun, bool(self._under_way)
+
+    def check(self):
+        """Fail for what the page did since the last time that it should not do."""
+        faults, self.faults = self.faults, []
+        assert faults == [], "errors on the browser's console, or requests to another machine"
 
 
-@pytest.fixture(scope="module")
-def url():
-    with served() as address:
-        yield address
+WATCHES: WeakKeyDictionary = WeakKeyDictionary()  # of each page
 
 
 @contextlib.contextmanager
-def visit(browser, url, width=1280, ratio=1, query="", **settings):
-    """A page that may talk to this machine only; any other request or console error fails."""
+def opened(browser, url, width=1280, ratio=1, query="", **settings):
+    """A page that may talk to this machine only, watched."""
     context = browser.new_context(
         viewport={"width": width, "height": 900}, device_scale_factor=ratio, **settings
     )
-    page = context.new_page()
-    page.set_default_timeout(10_000)
-    outside, complaints = [], []
-
-    def guard(route):
-        address = route.request.url
-        if address.startswith((url, "data:", "blob:")):
-            route.continue_()
-        else:
-            outside.append(address)
-            route.abort()
-
-    page.route("**/*", guard)
-    page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.goto(url + query)
-    page.wait_for_selector(f"{STRIPS}[data-geometry]")
     try:
-        yield page
-        assert outside == [], "the page asked for something outside this machine"
-        assert complaints == [], "errors on the browser's console"
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        watch = WATCHES[page] = Watch(page, url)
+        # The driver asks the browser to hand over file dialogs when a first listener comes, and
+        # does not wait for it: asked for just before a key is pressed, it may come too late.
+        page.on("filechooser", lambda _: None)
+        try:
+            page.goto(url + query)
+            page.wait_for_selector(f"{STRIPS}[data-geometry]")
+            stand_still(page)
+            yield page
+        except Exception as error:
+            for fault in watch.faults:
+                error.add_note(f"On the page: {fault}")
+            raise
     finally:
         context.close()
 
 
+@contextlib.contextmanager
+def visit(browser, url, **settings):
+    """A page of its own for one test: a request to another machine or a console error fails it."""
+    with opened(browser, url, **settings) as page:
+        yield page
+        page.wait_for_function("true")  # what the browser said before this has now been heard
+        WATCHES[page].check()
+
+
+def stand_still(page):
+    """Wait until nothing is on its way and the papers stay where they are for ten frames.
+
+    The mouse goes to places that are read before: on a page that still moves it misses.
+    """
+    page.wait_for_function("() => !document.querySelector('.pending')")
+    page.wait_for_function(
+        """(selector) => new Promise((done) => {
+            let before = "", frames = 0;
+            const look = () => {
+                const now = [...document.querySelectorAll(selector)].map((canvas) => {
+                    const { x, y, width, height } = canvas.getBoundingClientRect();
+                    return [x + scrollX, y + scrollY, width, height].join();
+                }).join(";");
+                frames = now === before ? frames + 1 : 0;
+                before = now;
+                if (frames >= 10) done(true); else requestAnimationFrame(look);
+            };
+            look();
+        })""",
+        arg=STRIPS,
+    )
+
+
+def settled(page):
+    """Wait until every event has ended and, for ten frames, none has followed from it."""
+    until = time.monotonic() + PATIENCE_S
+    before = None
+    while (now := WATCHES[page].events()) != before or now[1]:
+        assert time.monotonic() < until, "an event never ended"
+        before = now
+        stand_still(page)
+
+
+class SharedPage:
+    """A page that many tests use one after the other: loading it anew takes seconds.
+
+    After a test that failed the next one gets a new page: one failure stays one failure.
+    """
+
+    def __init__(self, browser, url):
+        self._browser, self._url = browser, url
+        self._open, self._page = contextlib.ExitStack(), None
+
+    def lend(self):
+        """The page of the test before, or a new one."""
+        if self._page is None:
+            self.close()
+            self._page = self._open.enter_context(opened(self._browser, self._url))
+        return self._page
+
+    def take_back(self, failed):
+        """Report what the page did that it should not do, while it is clear in which test."""
+        page, self._page = self._page, None
+        if failed:
+            self.close()
+        else:
+            settled(page)
+        WATCHES[page].check()
+        self._page = None if failed else page
+
+    def close(self):
+        """Leave the page, if there is one."""
+        self._open.close()
+
+
 @pytest.fixture(scope="module")
 def desk(browser, url):
-    with visit(browser, url) as page:
-        page.locator("#status").get_by_text("Model ready").wait_for()
-        yield page
+    with contextlib.closing(SharedPage(browser, url)) as shared:
+        yield shared
 
 
 @pytest.fixture
-def page(desk):
-    """The page of a desk computer as it opens: loading it anew for each test takes seconds."""
+def lent(desk, failed):
+    yield desk.lend()
+    desk.take_back(failed())
+
+
+@pytest.fixture
+def page(lent):
+    """The page of a desk computer as it opens, the model ready."""
+    lent.locator("#status").get_by_text("Model ready").wait_for()
     for name, value in (
         ("layout", "3x4"), ("speed", "25"), ("gain", "10"), ("rhythm", "II"), ("compare", "auto"),
     ):  # fmt: skip
-        desk.evaluate(
+        lent.evaluate(
             """([name, value]) => { const s = document.querySelector(`#paper select[name=${name}]`);
             s.value = value; s.dispatchEvent(new Event("change")); }""",
             [name, value],
         )
     for button in ("cabrera", "march"):
-        pressed = desk.locator(f"#paper button[name={button}]")
+        pressed = lent.locator(f"#paper button[name={button}]")
         if pressed.get_attribute("aria-pressed") == "true":
             pressed.click()
-    if desk.locator("#quality b").count() > 1:
-        pick(desk, "other", "None")
-        desk.locator("#quality b").nth(1).wait_for(state="detached")
-    if desk.locator("#quality b").all_inner_texts() != ["steady 75"]:
-        pick(desk, "this", "steady 75")
-    return desk
+    # What an earlier test was told lies over the boxes.
+    lent.evaluate("document.querySelectorAll('.toast-close').forEach((button) => button.click())")
+    lent.locator(".toast-body").first.wait_for(state="detached")
+    if lent.locator("#quality b").count() > 1:
+        pick(lent, "other", "None")
+        lent.locator("#quality b").nth(1).wait_for(state="detached")
+    if lent.locator("#quality b").all_inner_texts() != ["steady 75"]:
+        pick(lent, "this", "steady 75")
+    settled(lent)
+    return lent
 
 
 def geometry(page, canvas=STRIPS, nth=0):
     return json.loads(page.locator(canvas).nth(nth).get_attribute("data-geometry"))
 
 
+def take(page, slot, name):
+    """Choose a recording of the gallery without waiting for it."""
+    page.click(f"#{slot}-pick input")
+    # Only in this box: the list of the other one may be closing.
+    page.locator(f"#{slot}-pick").get_by_role("option", name=name, exact=True).click()
+
+
 def pick(page, slot, name):
     """Choose a recording of the gallery and wait until its quality line is there."""
-    page.click(f"#{slot}-pick input")
-    page.get_by_role("option", name=name, exact=True).click()
+    take(page, slot, name)
     if name != "None":
         page.locator("#quality b").nth(0 if slot == "this" else 1).get_by_text(name).wait_for()
 
@@ -139,6 +248,7 @@ def drag(page, canvas, start, end):
 def over_the_pulse(page):
     """Drag the caliper from the pulse's lower left to its upper right corner; read ms and mV."""
     page.locator(STRIPS).first.scroll_into_view_if_needed()
+    stand_still(page)
     drawn = geometry(page)
     px, pulse = drawn["pxPerMm"], drawn["pulses"][0]
     end = (pulse["x"] + 0.2 * drawn["speed"] * px, pulse["y"] - drawn["gain"] * px)
@@ -153,6 +263,62 @@ def ask(page, text):
     page.fill("#question textarea", text)
     page.click("#ask")
     return page.locator(".provenance").nth(before)
+
+
+@contextlib.contextmanager
+def requests_of(page):
+    """Every request that the page makes from here to the end, also what follows a bit later."""
+    asked = []
+
+    def note(request):
+        asked.append(request)
+
+    page.on("request", note)
+    try:
+        yield asked
+        settled(page)
+    finally:
+        page.remove_listener("request", note)
+
+
+class Gate:
+    """Where a stand-in stops, in a thread of the server, until the test lets it go on."""
+
+    def __init__(self):
+        self._reached, self._open = threading.Event(), threading.Event()
+
+    def stop(self):
+        """Wait here."""
+        self._reached.set()
+        assert self._open.wait(PATIENCE_S), "nobody opened this gate"
+
+    def reached(self):
+        """Wait until somebody waits here."""
+        assert self._reached.wait(PATIENCE_S), "nobody came to this gate"
+
+    def open(self):
+        """Let go on who waits, and all who come."""
+        self._open.set()
+
+    def shut(self):
+        """Stop who comes next."""
+        self._reached.clear()
+        self._open.clear()
+
+
+@pytest.fixture
+def gate():
+    made = Gate()
+    yield made
+    made.open()
+
+
+@pytest.fixture
+def step():
+    """Each release lets `FakeAssistant` say a word; at the end it may say all that it has left."""
+    made = threading.Semaphore(0)
+    yield made
+    made.release(1000)
 
 
 def lines_of(page, axis):
@@ -205,29 +371,23 @@ def highest_ink(page, x, top, bottom):
 # ------------------------------------------------------------------------------ P1 to P5: the paper
 
 
-def test_p1_and_p13_paper_before_the_model_and_progress_while_it_loads(browser):
-    may_load, told = threading.Event(), threading.Event()
-
+def test_p1_and_p13_paper_before_the_model_and_progress_while_it_loads(browser, gate):
     def slow(progress):
         progress("Reading the language model", 0.4)
-        told.set()
-        may_load.wait(60)
+        gate.stop()
         return FakeAssistant()
 
-    try:
-        with served(slow) as url, visit(browser, url) as page:
-            told.wait(20)
-            page.locator("#status").get_by_text("Reading the language model").wait_for()
-            assert page.locator("#status progress").get_attribute("value") == "0.400"
-            pick(page, "this", "fast 100")
-            page.locator("table.measured td").get_by_text("100", exact=True).first.wait_for()
-            ask(page, "Is it regular?")
-            page.locator("#answers").get_by_text("Waiting for the model").wait_for()
-            may_load.set()
-            page.locator("#answers").get_by_text("yes, this is an answer").wait_for()
-            page.locator("#status").get_by_text("Model ready").wait_for()
-    finally:
-        may_load.set()
+    with served(slow) as url, visit(browser, url) as page:
+        gate.reached()
+        page.locator("#status").get_by_text("Reading the language model").wait_for()
+        assert page.locator("#status progress").get_attribute("value") == "0.400"
+        pick(page, "this", "fast 100")
+        page.locator("table.measured td").get_by_text("100", exact=True).first.wait_for()
+        ask(page, "Is it regular?")
+        page.locator("#answers").get_by_text("Waiting for the model").wait_for()
+        gate.open()
+        page.locator("#answers").get_by_text("yes, this is an answer").wait_for()
+        page.locator("#status").get_by_text("Model ready").wait_for()
 
 
 def sharp_boxes_of_equal_size(page, ratio):
@@ -303,16 +463,15 @@ def test_p4_speed_and_gain_change_without_asking_the_server(page):
     page.locator("#status").get_by_text("Model ready").wait_for()
     page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
     before = geometry(page)
-    asked = []
-    page.on("request", lambda request: asked.append(request.url))
-    choose(page, "speed", "50")
-    choose(page, "gain", "20")
-    after = geometry(page)
+    with requests_of(page) as asked:
+        choose(page, "speed", "50")
+        choose(page, "gain", "20")
+        after = geometry(page)
     assert (after["speed"], after["gain"]) == (50, 20)
     assert after["pxPerMm"] == before["pxPerMm"]
     assert after["off"] != [] and before["off"] == []
     assert "neighbouring rows" in page.locator("#paper figcaption").inner_text()
-    assert asked == []
+    assert [request.url for request in asked] == []
 
 
 def measure_the_pulse_everywhere(page):
@@ -371,11 +530,13 @@ def test_p5_calipers_speak_march_and_clear_by_keyboard(page):
 def test_p6_two_ecgs_side_by_side_stacked_and_overlaid(page):
     pick(page, "other", "fast 100")
     page.locator(STRIPS).nth(1).wait_for()
+    settled(page)
     boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] < boxes[1]["x"]
     labels = [page.locator(STRIPS).nth(i).get_attribute("aria-label") for i in (0, 1)]
     assert "Second (later): steady 75," in labels[0] and "First (earlier): fast 100," in labels[1]
     choose(page, "compare", "stacked")
+    stand_still(page)
     boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["x"] == boxes[1]["x"] and boxes[0]["y"] < boxes[1]["y"]
     page.click("#median button")
@@ -407,6 +568,9 @@ def test_p8_quality_line_tells_length_rate_and_source(page):
 
 
 def test_p9_the_dependence_test_shows_its_table_and_a_verdict(page):
+    if page.locator("#answers .message-row").count():
+        page.locator("#answers button[aria-label='Clear']").click()
+        settled(page)  # as if nothing had been asked
     page.click("#depends")
     page.locator("[data-testid=toast-body]").get_by_text("ask a question first").wait_for()
     ask(page, "Is it regular?").wait_for()
@@ -537,6 +701,7 @@ def test_two_tracings_of_one_patient_are_compared(browser, url, ecg_data):
             page.set_input_files(f"#{slot}-upload input[type=file]", files)
             page.locator("#quality b").nth(int(slot == "other")).get_by_text(number).wait_for()
         page.locator(".changes").get_by_text("Changed, by the algorithm").wait_for()
+        settled(page)
         first, second = (page.locator(STRIPS).nth(i).bounding_box() for i in (0, 1))
         assert first["y"] == second["y"] and second["x"] > first["x"] + first["width"] / 2
         page.locator("#median button").first.click()
@@ -575,9 +740,10 @@ def test_a_printout_is_shown_with_the_traces_that_were_read_off_it(page, ecg_dat
     page.locator("#quality b").get_by_text(printout.stem).wait_for()
     drawn = page.locator("#tracing img")
     drawn.wait_for()
-    assert drawn.evaluate("image => image.complete && image.naturalWidth") > 800
+    assert drawn.evaluate("image => image.decode().then(() => image.naturalWidth)") > 800
     assert printout.stem in drawn.get_attribute("alt")
     pick(page, "this", "steady 75")
+    settled(page)
     assert drawn.count() == 0
 
 
@@ -587,6 +753,7 @@ def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
     path.write_text("\n".join(rows) + "\n")
     assert not page.locator("#this-rate").is_visible()
     page.set_input_files("#this-upload input[type=file]", path)
+    settled(page)  # the boxes are emptied as they appear
     page.fill("#this-rate input", "500")
     page.fill("#this-units input", "uV")
     page.keyboard.press("Enter")
@@ -596,83 +763,63 @@ def test_a_text_file_is_read_once_rate_and_unit_are_said(page, tmp_path):
     second = path.rename(tmp_path / "other.csv")
     page.set_input_files("#this-upload input[type=file]", second)
     page.locator("#this-rate").wait_for()
+    settled(page)
     assert page.locator("#this-rate input").input_value() == "", "of another file it says nothing"
     assert page.locator("#this-units input").input_value() == ""
     page.locator("#quality b").wait_for(state="detached")  # the former one does not stand for it
 
 
-def test_answers_stream_and_can_be_stopped(browser, desks):
-    step = threading.Event()
+def test_answers_stream_and_can_be_stopped(browser, step):
     with served(lambda progress: FakeAssistant(step)) as url, visit(browser, url) as page:
         ask(page, "Is it regular?")
         answers = page.locator("#answers")
         for so_far in ("yes,", "yes, this", "yes, this is"):
-            step.set()
+            step.release()
             answers.get_by_text(so_far, exact=True).wait_for()
         page.click("#stop")
-        for _ in range(200):  # until the server has heard of it
-            if any(desk.given_up for desk in desks):
-                break
-            page.wait_for_timeout(50)
-        # A word may be on its way to the page; the step after it ends the answer.
-        for _ in range(5):
-            step.set()
-            page.wait_for_timeout(100)
         answers.get_by_text("Stopped before it was answered.").wait_for()
+        step.release()  # the answer ends at its next word, and must not come back
+        settled(page)
+        assert answers.get_by_text("Stopped before it was answered.").is_visible()
         assert page.locator(".provenance").count() == 0
         assert "…" not in answers.inner_text() and "yes, this is" not in answers.inner_text()
-        page.locator("#question textarea").fill("Is it fast?")
-        for _ in range(20):
-            page.click("#ask")
-            page.wait_for_timeout(300)
-            if page.locator("#question textarea").input_value() == "":
-                break
-        for _ in range(400):
-            step.set()
-            page.wait_for_timeout(30)
-            if page.locator(".provenance").count():
-                break
+        facts = ask(page, "Is it fast?")
+        step.release(6)
+        facts.wait_for()
         assert "Stopped" not in answers.inner_text() and "Is it fast?" in answers.inner_text()
 
 
-def test_what_is_typed_while_an_answer_comes_stays_in_the_box(browser):
-    step = threading.Event()
+def test_what_is_typed_while_an_answer_comes_stays_in_the_box(browser, step):
     with served(lambda progress: FakeAssistant(step)) as url, visit(browser, url) as page:
         box = page.locator("#question textarea")
         facts = ask(page, "Is it regular?")
         page.locator("#answers").get_by_text("Is it regular?").wait_for()
         assert box.input_value() == ""
         box.fill("And is it")
-        for _ in range(100):
-            step.set()
-            page.wait_for_timeout(30)
-            if facts.count():
-                break
-        assert facts.count() and box.input_value() == "And is it"
+        step.release(6)
+        facts.wait_for()
+        settled(page)
+        assert box.input_value() == "And is it"
 
 
-def test_a_question_is_answered_about_the_ecg_it_was_asked_of(browser):
+def test_a_question_is_answered_about_the_ecg_it_was_asked_of(browser, step):
     """It waits for another session's answer while another ECG is chosen."""
-    step = threading.Event()
     with (
         served(lambda progress: FakeAssistant(step)) as url,
         visit(browser, url) as first,
         visit(browser, url) as second,
     ):
         ask(first, "Is it mine?")
-        step.set()
+        step.release()
         first.locator("#answers").get_by_text("yes,", exact=True).wait_for()
         ask(second, "Is it steady?")
-        second.wait_for_timeout(300)
+        second.wait_for_function("document.querySelector('#question textarea').value === ''")
         second.click("#ask")
         second.get_by_text("Please wait for the answer to your last question").first.wait_for()
         pick(second, "this", "fast 100")
+        step.release(11)  # what is left of the first answer, and the second one
         earlier = second.locator("#earlier summary", has_text="steady 75")
-        for _ in range(200):
-            step.set()
-            second.wait_for_timeout(30)
-            if earlier.count():
-                break
+        earlier.wait_for()
         assert second.locator("#quality b").inner_text() == "fast 100"
         assert "Is it steady?" not in second.locator("#answers").inner_text()
         earlier.click()
@@ -722,6 +869,7 @@ def test_a_long_recording_is_walked_through_ten_seconds_at_a_time(page):
     assert "one minute, 20 to 30 s" in ask(page, "Is it steady here?").inner_text()
     page.locator("#quality b").get_by_text("one minute, 20 to 30 s").wait_for()
     pick(page, "other", "fast 100")
+    settled(page)
     assert geometry(page)["strips"][0]["start_s"] == 0, "a new comparison begins anew"
     assert "one minute ·" in ask(page, "Is it steady there?").inner_text()
 
@@ -764,25 +912,25 @@ def test_a_file_that_comes_again_is_shown_and_asked_about_from_its_beginning(pag
 
 
 def test_an_ecg_chosen_by_mouse_or_keyboard_is_drawn_once(page):
-    sent = []
-
-    def note(request):
-        if request.url.endswith("/queue/join?"):
-            sent.append(request.post_data_json["data"][0])
-
-    page.on("request", note)
-    pick(page, "this", "fast 100")
-    page.focus("#this-pick input")
-    page.keyboard.press("ArrowUp")
-    page.keyboard.press("Enter")
-    page.locator("#quality b").get_by_text("steady 75").wait_for()
-    page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
-    page.remove_listener("request", note)
-    assert [name for name in sent if name] == ["fast 100", "steady 75"]
+    with requests_of(page) as asked:
+        pick(page, "this", "fast 100")
+        settled(page)
+        page.focus("#this-pick input")
+        page.keyboard.press("ArrowUp")
+        page.keyboard.press("Enter")
+        page.locator("#quality b").get_by_text("steady 75").wait_for()
+        page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
+    events = [request for request in asked if request.url.endswith("/queue/join?")]
+    names = [event.post_data_json["data"][0] for event in events]
+    assert [name for name in names if name] == ["fast 100", "steady 75"]
 
 
 class SlowGallery(FakeGallery):
-    """One recording takes its time, one cannot be read."""
+    """One recording is opened when the test says so, one cannot be read."""
+
+    def __init__(self, gate):
+        super().__init__()
+        self._gate = gate
 
     def names(self):
         return [*super().names(), "broken"]
@@ -791,78 +939,95 @@ class SlowGallery(FakeGallery):
         if name == "broken":
             raise EcgFileError("This recording is broken.")
         if name == "V3 missing":
-            time.sleep(1.5)
+            self._gate.stop()
         return super().open(name)
 
 
 @pytest.fixture
-def slow(browser):
-    with served(gallery=SlowGallery()) as url, visit(browser, url) as page:
+def slow(browser, gate):
+    with served(gallery=SlowGallery(gate)) as url, visit(browser, url) as page:
         yield page
 
 
-def take(page, slot, name):
-    """Choose a recording of the gallery without waiting for it."""
-    page.click(f"#{slot}-pick input")
-    page.get_by_role("option", name=name, exact=True).last.click()  # a list may be closing
+def read_slowly(monkeypatch, gate):
+    """Let the reading of files called "slow" stop at the gate."""
+    read = wiring.read_taken
+
+    def slowly(taken, *unsaid):
+        if taken[0][0].startswith("slow"):
+            gate.stop()
+        return read(taken, *unsaid)
+
+    monkeypatch.setattr(wiring, "read_taken", slowly)
+
+
+def upload(page, folder, name):
+    """Give the page a recording of 60 beats per minute, without waiting for it."""
+    files = write_wfdb(folder, name, beats_mv(rr_s=1.0))
+    page.set_input_files("#this-upload input[type=file]", files)
+
+
+ON_PAPER = """names => {
+    const told = [...document.querySelectorAll("#quality b")].map((b) => b.innerText);
+    const drawn = [...document.querySelectorAll("#paper canvas.ecg-canvas")];
+    return told.length === names.length && drawn.length === names.length
+      && names.every((name, i) => told[i].split(", ")[0] === name
+        && drawn[i].getAttribute("aria-label").includes(name));
+}"""
 
 
 def papers(page, *names):
     """Wait until these are on paper and their quality is told, one after the other."""
-    page.wait_for_function(
-        """names => {
-            const told = [...document.querySelectorAll("#quality b")].map((b) => b.innerText);
-            const drawn = [...document.querySelectorAll("#paper canvas.ecg-canvas")];
-            return told.length === names.length && drawn.length === names.length
-              && names.every((name, i) => told[i].split(", ")[0] === name
-                && drawn[i].getAttribute("aria-label").includes(name));
-        }""",
-        arg=list(names),
-    )
+    page.wait_for_function(ON_PAPER, arg=list(names))
 
 
-def test_two_ecgs_chosen_in_quick_succession_are_both_on_the_page(slow):
+def test_two_ecgs_chosen_in_quick_succession_are_both_on_the_page(slow, gate):
     take(slow, "this", "V3 missing")
     take(slow, "other", "fast 100")
+    papers(slow, "steady 75", "fast 100")
+    gate.open()
     papers(slow, "V3 missing", "fast 100")
     facts = ask(slow, "What changed?").inner_text()
     assert "first ECG: fast 100 · second ECG: V3 missing" in facts
 
 
-def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(slow, tmp_path, monkeypatch):
+def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(
+    slow, gate, tmp_path, monkeypatch
+):
     take(slow, "this", "V3 missing")
+    gate.reached()
     take(slow, "this", "fast 100")
     papers(slow, "fast 100")
-    slow.wait_for_timeout(2000)
-    papers(slow, "fast 100")
-    read = wiring.read_taken
-
-    def slowly(taken, *unsaid):
-        time.sleep(1.5 * taken[0][0].startswith("slow"))
-        return read(taken, *unsaid)
-
-    monkeypatch.setattr(wiring, "read_taken", slowly)
-    for name in ("slow", "quick"):
-        files = write_wfdb(tmp_path, name, beats_mv(rr_s=1.0))
-        slow.set_input_files("#this-upload input[type=file]", files)
-        slow.wait_for_timeout(500)
+    gate.open()
+    settled(slow)
+    assert slow.evaluate(ON_PAPER, ["fast 100"])
+    gate.shut()
+    read_slowly(monkeypatch, gate)
+    upload(slow, tmp_path, "slow")
+    gate.reached()
+    upload(slow, tmp_path, "quick")
     papers(slow, "quick")
-    slow.wait_for_timeout(2000)
-    papers(slow, "quick")
+    gate.open()
+    settled(slow)
+    assert slow.evaluate(ON_PAPER, ["quick"])
 
 
-def test_the_table_belongs_to_the_ecg_on_the_paper(slow, monkeypatch):
+def test_the_table_belongs_to_the_ecg_on_the_paper(slow, gate, monkeypatch):
     measure = looking.measure
 
     def slowly(ecg):
-        time.sleep(1)
+        if ecg.name == "one minute":
+            gate.stop()
         return measure(ecg)
 
     monkeypatch.setattr(looking, "measure", slowly)
-    for name in ("one minute", "fast 100"):
-        take(slow, "this", name)
-        papers(slow, name)
-    slow.wait_for_timeout(2500)
+    take(slow, "this", "one minute")
+    papers(slow, "one minute")
+    gate.reached()
+    take(slow, "this", "fast 100")
+    papers(slow, "fast 100")
+    gate.open()
+    settled(slow)
     rate = slow.locator("table.measured tr", has_text="Heart rate").locator("td").nth(1)
     assert rate.inner_text() == "100"
 
@@ -878,7 +1043,8 @@ def test_the_last_of_several_moves_of_the_slider_counts(slow):
         }
     }""")
     assert "40 to 50 s of 60 s" in slow.locator(".ecg-start").inner_text()
-    slow.wait_for_timeout(500)
+    settled(slow)
+    assert slow.locator("#quality b").inner_text() == "one minute, 40 to 50 s"
     assert "one minute, 40 to 50 s" in ask(slow, "Is it steady here?").inner_text()
 
 
@@ -896,9 +1062,18 @@ def desks(monkeypatch):
     made = []
 
     class Watched(parts.Desk):
+        def __init__(self):
+            self.emptied = threading.Event()
+            super().__init__()
+            self.emptied.clear()
+
         def __deepcopy__(self, memo):
             made.append(Watched())
             return made[-1]
+
+        def clear(self):
+            super().clear()
+            self.emptied.set()
 
     monkeypatch.setattr(parts, "Desk", Watched)
     return made
@@ -911,26 +1086,59 @@ def test_a_closed_page_is_forgotten_at_once(browser, desks):
             page.locator("#answers .rests").wait_for()
             (mine,) = (desk for desk in desks if desk.ecgs[0])
             assert mine.drawn.seen[0] and mine.asked and mine.answered
-        for _ in range(100):
-            if not mine.ecgs[0]:
-                break
-            time.sleep(0.1)
+        assert mine.emptied.wait(PATIENCE_S), "gradio itself would keep it for an hour"
     assert mine.ecgs == [None, None] and mine.drawn == Drawn()
     assert not mine.asked and mine.answered == []
 
 
-def test_recordings_are_forgotten_without_use_and_kept_while_they_are_used(browser, monkeypatch):
+@pytest.fixture
+def pass_time(monkeypatch):
+    """Moves the clock by which gradio forgets, and waits until it has looked for what is old.
+
+    It stands still otherwise: how long a test takes does not count.
+    """
+    began, passed = datetime.datetime.now(), datetime.timedelta()
+    looked, news = {}, threading.Condition()
+    look = state_holder.StateHolder.delete_all_expired_state
+
+    def noted(holder):
+        now = passed
+        look(holder)
+        with news:
+            looked[holder] = now
+            news.notify_all()
+
+    def onward(seconds):
+        nonlocal passed
+        passed += datetime.timedelta(seconds=seconds)
+        with news:
+            done = news.wait_for(lambda: set(looked.values()) == {passed}, PATIENCE_S)
+        assert done, "gradio did not look"
+
+    clock = SimpleNamespace(now=lambda: began + passed)
+    monkeypatch.setattr(state_holder, "datetime", SimpleNamespace(datetime=clock))
+    monkeypatch.setattr(state_holder.StateHolder, "delete_all_expired_state", noted)
+    return onward
+
+
+def test_recordings_are_forgotten_without_use_and_kept_while_they_are_used(
+    browser, monkeypatch, pass_time
+):
     monkeypatch.setattr(parts, "KEPT_S", 10)
     with served() as url, visit(browser, url) as page:
         take(page, "this", "one minute")
         papers(page, "one minute")
         slider = page.locator(".ecg-start input")
-        for second in range(10, 50, 10):  # twelve seconds, and never ten without use
+        for second in range(10, 50, 10):  # half a minute, and never ten seconds without use
             slider.fill(str(second))
-            page.wait_for_timeout(3000)
+            stretch = f"one minute, {second} to {second + 10} s"
+            page.locator("#quality b").get_by_text(stretch).wait_for()
+            settled(page)
+            pass_time(7.5)
         assert "one minute, 40 to 50 s" in ask(page, "Is it kept here?").inner_text()
         page.locator("#answers .rests").wait_for()
-        page.wait_for_timeout(12000)
+        settled(page)
+        pass_time(10.5)
         slider.fill("20")
         page.locator("[data-testid=toast-body]").get_by_text("There is no ECG here").wait_for()
         assert "Sorry" not in page.content()
@@ -969,6 +1177,7 @@ def test_nothing_stands_in_the_way_of_assistive_technology(browser, url, width, 
         page.locator("#proof .verdict").wait_for()
         page.locator("#median button").first.click()
         page.locator(f"{BEATS}[data-geometry]").wait_for()
+        settled(page)
         found = Axe().run(page).response["violations"]
         assert [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found] == []
 
@@ -1011,6 +1220,7 @@ def test_a_phone_scrolls_the_paper_and_not_the_page(browser, url):
     with visit(browser, url, width=390) as page:
         pick(page, "other", "fast 100")
         page.locator(STRIPS).nth(1).wait_for()
+        settled(page)
         assert geometry(page)["pxPerMm"] >= 3
         boxes = [page.locator("#paper .ecg-sheet").nth(i).bounding_box() for i in (0, 1)]
         assert boxes[0]["y"] < boxes[1]["y"]
