@@ -36,7 +36,8 @@ from ecgqa.record import LEADS, EcgFileError
 pytestmark = [needs_browser, tried_twice]
 
 STRIPS, BEATS = "#paper canvas.ecg-canvas", "#beats canvas.ecg-canvas"
-EVENT = re.compile(r"/upload\?|/queue/")  # where gradio takes files or events, and answers these
+# Where gradio takes files; where it takes files or events, and answers these.
+UPLOAD, EVENT = re.compile(r"/upload\?"), re.compile(r"/upload\?|/queue/")
 
 
 class Watch:
@@ -1010,6 +1011,30 @@ def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(
     gate.open()
     settled(slow)
     assert slow.evaluate(ON_PAPER, ["quick"])
+
+
+@pytest.mark.parametrize("ends", ["is read", "is refused"])
+def test_a_file_may_be_on_its_way_when_the_one_before_it(page, gate, tmp_path, monkeypatch, ends):
+    """Its box is then not emptied: gradio's cannot begin anew in the middle of an upload."""
+    read_slowly(monkeypatch, gate)
+    if ends == "is read":
+        upload(page, tmp_path, "slow")
+    else:
+        header, _ = write_wfdb(tmp_path, "slow", beats_mv())
+        page.set_input_files("#this-upload input[type=file]", header)
+    gate.reached()
+    on_its_way = []
+    page.route(UPLOAD, lambda route: on_its_way.append(route))
+    with page.expect_request(UPLOAD):
+        upload(page, tmp_path, "quick")
+    gate.open()
+    page.locator("#quality", has_text="slow").wait_for()
+    page.locator("#this-upload").get_by_text("Uploading 2 files").wait_for()
+    stand_still(page)
+    page.unroute(UPLOAD)
+    on_its_way[0].continue_()
+    papers(page, "quick")
+    page.locator("#this-upload").get_by_text("Drop File Here").wait_for()
 
 
 def test_the_table_belongs_to_the_ecg_on_the_paper(slow, gate, monkeypatch):

@@ -101,17 +101,17 @@ def _placed_now(desk: Desk) -> tuple:
 
 
 def _read(place: int, taking, name: str, unsaid: tuple, desk: Desk) -> Any:
-    """A recording, or the question what its file leaves unsaid; its boxes are emptied."""
+    """A recording, or the question what its file leaves unsaid; the gallery's box is emptied."""
     in_place, question = looking.read(
         desk, place, taking, name, lambda taken: read_taken(taken, *unsaid)
     )
     if not in_place:
         return gr.skip()
     if not question:
-        return *_placed_now(desk), None, None
+        return *_placed_now(desk), None
     gr.Info(html.escape(question), title="One more thing", duration=20)
     asked = gr.Row(visible=True), *(value or None for value in unsaid)
-    return desk, secrets.token_hex(8), *asked, None, gr.skip()
+    return desk, secrets.token_hex(8), *asked, gr.skip()
 
 
 def _wire_slot(
@@ -138,23 +138,27 @@ def _wire_slot(
         return _read(place, lambda: taken, names, (rate_hz, units, leads), desk)
 
     settled = [screen.desk, chosen, slot.unsaid, slot.rate, slot.units, slot.leads]
-    boxes = [slot.upload, slot.pick]
+    # gradio's box of files fails if it is emptied while another file is on its way: then it stays
+    # as it is until that one was read.
+    emptied = f"document.querySelector('#{slot.upload.elem_id} .uploading') ? undefined : null"
     choosing = in_plain_words(choose)
     # gradio's dropdown sends `input` twice for each choice, and `select` only for the mouse's
     picked = slot.pick.change(choosing, [slot.pick, screen.desk], settled, **AT_ONCE)
     if place == 0:
         page.load(choosing, [slot.pick, screen.desk], settled, **QUIET)
     uploaded = slot.upload.upload(
-        in_plain_words(upload), [slot.upload, screen.desk], [*settled, *boxes], **AT_ONCE
+        in_plain_words(upload), [slot.upload, screen.desk], [*settled, slot.pick], **AT_ONCE
     )
-    # What could not be read leaves its boxes too, so that the next one can come.
     again = slot.again.click(
         in_plain_words(read_again), [slot.rate, slot.units, slot.leads, screen.desk],
-        [*settled, *boxes], **AT_ONCE,
+        [*settled, slot.pick], **AT_ONCE,
     )  # fmt: skip
+    for read in (uploaded, again):
+        read.success(None, js=f"() => {emptied}", outputs=slot.upload)
+    # What could not be read leaves its boxes too, so that the next one can come.
     for refused in (picked, uploaded, again):
         refused.failure(_placed_now, screen.desk, settled, **QUIET)
-        refused.failure(None, js="() => [null, null]", outputs=boxes[::-1])
+        refused.failure(None, js=f"() => [{emptied}, null]", outputs=[slot.upload, slot.pick])
 
 
 def _wire_asking(screen: Screen, loader: ModelLoader) -> None:
