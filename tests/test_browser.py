@@ -1057,17 +1057,30 @@ def test_the_table_belongs_to_the_ecg_on_the_paper(slow, gate, monkeypatch):
     assert rate.inner_text() == "100"
 
 
-def test_the_last_of_several_moves_of_the_slider_counts(slow):
+def test_the_last_of_several_moves_of_the_slider_counts(slow, gate, monkeypatch):
+    """Of those that come while the first is under way."""
+    walk = looking.walk
+
+    def slowly(desk, to):
+        gate.stop()
+        return walk(desk, to)
+
+    monkeypatch.setattr(looking, "walk", slowly)
     take(slow, "this", "one minute")
     papers(slow, "one minute")
-    slow.locator(".ecg-start input").evaluate("""slider => {
-        for (const second of [10, 20, 30, 40]) {
+    move = """(slider, seconds) => {
+        for (const second of seconds) {
             slider.value = second;
             slider.dispatchEvent(new Event("input"));
             slider.dispatchEvent(new Event("change"));
         }
-    }""")
+    }"""
+    slider = slow.locator(".ecg-start input")
+    slider.evaluate(move, [10])
+    gate.reached()
+    slider.evaluate(move, [20, 30, 40])
     assert "40 to 50 s of 60 s" in slow.locator(".ecg-start").inner_text()
+    gate.open()
     settled(slow)
     assert slow.locator("#quality b").inner_text() == "one minute, 40 to 50 s"
     assert "one minute, 40 to 50 s" in ask(slow, "Is it steady here?").inner_text()
