@@ -33,12 +33,8 @@ def interval(
         each = np.concatenate([values[rng.integers(0, n, (k, n))].mean(axis=1) for k in parts])
     else:
         each = [statistic(values[rng.integers(0, n, n)]) for _ in range(draws)]
-    return _middle(each)
-
-
-def _middle(each: Sequence[float]) -> tuple[float, float]:
-    """What 95 % of them lie between; NaN where none of them is a number."""
-    known = np.asarray(each)[~np.isnan(each)]
+    each = np.asarray(each)
+    known = each[~np.isnan(each)]  # NaN: a draw of which the statistic is not defined
     low, high = np.quantile(known, [0.025, 0.975]) if known.size else (np.nan, np.nan)
     return float(low), float(high)
 

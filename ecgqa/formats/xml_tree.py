@@ -112,7 +112,7 @@ def numbers_in(words: Sequence[str]) -> np.ndarray:
     if _FOREIGN.search(" ".join(words)):
         raise ValueError("a character that no decimal number has")
     numbers = np.array(words, dtype=np.float64)
-    endless = np.flatnonzero(np.isinf(numbers))
+    endless = np.flatnonzero(np.isinf(numbers)).tolist()
     if any(words[k].strip("+-").casefold() != "inf" for k in endless):
         raise ValueError("a number beyond all range")
     numbers[endless] = np.nan
