@@ -38,13 +38,42 @@ pytestmark = [needs_browser, tried_twice]
 STRIPS, BEATS = "#paper canvas.ecg-canvas", "#beats canvas.ecg-canvas"
 # Where gradio takes files; where it takes files or events, and answers these.
 UPLOAD, EVENT = re.compile(r"/upload\?"), re.compile(r"/upload\?|/queue/")
+STREAM = "/queue/data"
+# gradio's page may open the stream of answers once more when all events have ended: then it stays
+# open and says nothing. So the events are counted that the server took and those that it ended.
+COUNT_EVENTS = """(() => {
+    const begun = new Set(), ended = new Set(), ask = window.fetch;
+    const listen = async (body) => {
+        const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+        let text = "";
+        for (let part = await reader.read(); !part.done; part = await reader.read()) {
+            const messages = (text + part.value).split("\\n\\n");
+            text = messages.pop();
+            for (const message of messages) {
+                const said = JSON.parse(message.replace(/^data: */, ""));
+                if (said.msg === "process_completed") ended.add(said.event_id);
+            }
+        }
+    };
+    window.fetch = async (...given) => {
+        const answer = await ask(...given), url = String(given[0].url ?? given[0]);
+        if (url.includes("/queue/join") && answer.ok)
+            begun.add((await answer.clone().json()).event_id);
+        if (url.includes("/queue/data") && answer.ok)
+            listen(answer.clone().body).catch(() => {});  // closed by the page: all have ended
+        return answer;
+    };
+    window.eventsUnderWay = () => [...begun].some((event) => !ended.has(event));
+})()"""
 
 
 class Watch:
     """What a page does that it should not do, and which of its events are under way."""
 
     def __init__(self, page, url):
+        self._page = page
         self.faults, self._begun, self._under_way = [], 0, set()
+        page.add_init_script(COUNT_EVENTS)
         page.route(re.compile(f"^(?!{re.escape(url)}|data:|blob:)"), self._refuse)
         page.on("console", lambda said: said.type == "error" and self.faults.append(said.text))
         page.on("pageerror", lambda error: self.faults.append(str(error)))
@@ -63,7 +92,9 @@ class Watch:
 
     def events(self):
         """How many there were, and whether one is still under way."""
-        return self._begun, bool(self._under_way)
+        streams = {request for request in self._under_way if STREAM in request.url}
+        busy = bool(self._under_way - streams)
+        return self._begun, busy or (bool(streams) and self._page.evaluate("eventsUnderWay()"))
 
     def check(self):
         """Fail for what the page did since the last time that it should not do."""
@@ -997,10 +1028,12 @@ def test_of_two_recordings_chosen_for_one_place_the_later_one_gets_it(
 ):
     take(slow, "this", "V3 missing")
     gate.reached()
+    slow.wait_for_function("eventsUnderWay()")
     take(slow, "this", "fast 100")
     papers(slow, "fast 100")
     gate.open()
     settled(slow)
+    assert not slow.evaluate("eventsUnderWay()")
     assert slow.evaluate(ON_PAPER, ["fast 100"])
     gate.shut()
     read_slowly(monkeypatch, gate)
