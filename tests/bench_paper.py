@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-from playwright.sync_api import sync_playwright
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from chromium import launched
 from test_app import FakeGallery, served
-from test_browser import BROWSER, STRIPS, pick, visit
+from test_browser import STRIPS, pick, visit
 
 from ecgqa.record import ECG
 
@@ -39,31 +39,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--redraws", type=int, default=30)
     redraws = parser.parse_args().redraws
-    with served(gallery=FastGallery()) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        with visit(browser, url, width=1600) as page:
-            for ecgs in (1, 2):
-                if ecgs == 2:
-                    pick(page, "other", "fast 100")
-                    page.locator(STRIPS).nth(1).wait_for()
-                for layout in ("3x4", "6x2", "12x1"):
-                    times = page.evaluate(
-                        """([layout, redraws, strips]) => {
-                          const select = document.querySelector("#paper select[name=layout]");
-                          return Array.from({length: redraws}, () => {
-                            select.value = layout;
-                            select.dispatchEvent(new Event("change"));
-                            return [...document.querySelectorAll(strips)]
-                              .reduce((sum, canvas) => sum + Number(canvas.dataset.drawMs), 0);
-                          });
-                        }""",
-                        [layout, redraws, STRIPS],
-                    )
-                    print(
-                        f"{ecgs} ECG(s), {layout}: median {median(times):.1f} ms, "
-                        f"worst {max(times):.1f} ms, n {len(times)}"
-                    )
-        browser.close()
+    with (
+        served(gallery=FastGallery()) as url,
+        launched() as browser,
+        visit(browser, url, width=1600) as page,
+    ):
+        for ecgs in (1, 2):
+            if ecgs == 2:
+                pick(page, "other", "fast 100")
+                page.locator(STRIPS).nth(1).wait_for()
+            for layout in ("3x4", "6x2", "12x1"):
+                times = page.evaluate(
+                    """([layout, redraws, strips]) => {
+                      const select = document.querySelector("#paper select[name=layout]");
+                      return Array.from({length: redraws}, () => {
+                        select.value = layout;
+                        select.dispatchEvent(new Event("change"));
+                        return [...document.querySelectorAll(strips)]
+                          .reduce((sum, canvas) => sum + Number(canvas.dataset.drawMs), 0);
+                      });
+                    }""",
+                    [layout, redraws, STRIPS],
+                )
+                print(
+                    f"{ecgs} ECG(s), {layout}: median {median(times):.1f} ms, "
+                    f"worst {max(times):.1f} ms, n {len(times)}"
+                )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -16,9 +18,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Several processes test side by side: one core for each, said before torch is imported.
 if os.environ.get("PYTEST_XDIST_WORKER"):
     os.environ["OMP_NUM_THREADS"] = "1"
-    # The same file uploaded to two servers would lie at one place, and the first takes it away.
-    worker = os.environ["PYTEST_XDIST_WORKER"]
-    os.environ["GRADIO_TEMP_DIR"] = str(Path(tempfile.gettempdir(), f"ecgqa-tests-{worker}"))
+# A folder of uploads for each process: a test can say what is left in it.
+UPLOADS = Path(tempfile.gettempdir(), f"ecgqa-tests-{os.getpid()}")
+os.environ["GRADIO_TEMP_DIR"] = str(UPLOADS)
+atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
 
 
 @pytest.fixture
@@ -38,6 +41,24 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     write_ptbxl(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, for tests marked `needs_browser`."""
+    from chromium import launched
+
+    with launched() as chromium:
+        yield chromium
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    """The page's address, served with a made-up gallery and assistant."""
+    from test_app import served  # brings torch, see above
+
+    with served() as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

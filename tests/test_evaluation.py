@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from tiny_ptbxl import write_ptbxl
 
-from training import blind, evaluate, ptbxl, questions, tables
-from training.calibrate import platt
-from training.debias import Sampler, regenerate
-from training.questions import Facts, Question
+from training.data import ptbxl, questions
+from training.data.debias import Sampler, regenerate
+from training.data.questions import Facts, Question
+from training.data.wordings import load_wordings, word
+from training.judge import blind, evaluate, tables
+from training.stages.calibrate import platt
 
 
 def test_platt_finds_one_scale_and_a_shift_for_each_kind():
@@ -52,11 +54,11 @@ def test_words_alone_answer_every_question_and_never_see_an_ecg(tmp_path):
     write_ptbxl(tmp_path)
     data = ptbxl.load(tmp_path / "ptbxl")
     facts = Facts(data, tmp_path / "intervals.csv")
-    words = questions.load_wordings("own")
+    words = load_wordings("own")
     rows = np.arange(len(data.ecg_id))
 
     def worder(key, rng):
-        return questions.word(key, words, rng)
+        return word(key, words, rng)
 
     train = regenerate(Sampler(facts, rows, worder, "erm", seed=3), 20)
     asked = regenerate(Sampler(facts, rows, worder, "erm", seed=4), 5)
