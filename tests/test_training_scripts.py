@@ -106,7 +106,7 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder, model_folder):
     evaluate = ["training.evaluate", "--ptbxl", str(made / "ptbxl"), "--cache", str(made / "cache"),
                 "--questions", str(held), "--checkpoint", str(out / "checkpoint"),
                 "--llm", str(made / "llm")]  # fmt: skip
-    text = run("training.calibrate", *evaluate[1:], "--limit", "40", "--verdicts", "5")
+    text = run("training.calibrate", *evaluate[1:], "--limit", "40", "--verdicts", "6")
     assert "verify: scale" in text and "cautious: P(yes) of" in text
     assert "same recording: 95 % move less than" in text
     config = json.loads((out / "checkpoint" / "config.json").read_text())
