@@ -1090,6 +1090,31 @@ def test_the_table_belongs_to_the_ecg_on_the_paper(slow, gate, monkeypatch):
     assert rate.inner_text() == "100"
 
 
+def test_a_question_that_comes_before_the_paper_is_refused_in_words(browser, gate, monkeypatch):
+    draw = looking.draw
+
+    def slowly(desk):
+        gate.stop()
+        return draw(desk)
+
+    monkeypatch.setattr(looking, "draw", slowly)
+    with served() as url, contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        watch = WATCHES[page] = Watch(page, url)
+        page.goto(url)
+        gate.reached()
+        page.fill("#question textarea", "Is it steady?")
+        page.click("#ask")
+        said = page.locator("[data-testid=toast-body]")
+        said.get_by_text("There is no ECG here").wait_for()
+        assert "Sorry" not in said.inner_text()
+        gate.open()
+        papers(page, "steady 75")
+        assert "steady" in ask(page, "Is it steady?").inner_text()
+        settled(page)
+        watch.check()
+
+
 def test_the_last_of_several_moves_of_the_slider_counts(slow, gate, monkeypatch):
     """Of those that come while the first is under way."""
     walk = looking.walk

@@ -679,7 +679,7 @@ function load() {
   empty.hidden = ecgs.length > 0;
   if (compareField) compareField.hidden = ecgs.length < 2;
   if (differenceToggle) differenceToggle.hidden = ecgs.length < 2;
-  if (kind === "strips") sayWhere();
+  if (kind === "strips" && props.value?.drawing) sayWhere();
   render();
 }
 
