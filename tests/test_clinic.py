@@ -12,17 +12,10 @@ from ecgqa import ECG, EcgAssistant, QuestionError, measure
 from ecgqa.__main__ import main
 from ecgqa.answer.grounding import MEASURED, MEASURED_ALIKE
 from ecgqa.gallery.simulate import simulate
-from ecgqa.question.reading import (
-    ADVICE,
-    LANGUAGE,
-    NUMBER,
-    OUTSIDE,
-    REPORT,
-    SEVERAL,
-    UNTRAINED,
-    WHY,
-)
-from training.clinic import BANK, EXPECT
+from ecgqa.model.ecg_model import ABSTENTION
+from ecgqa.question.kinds import ADVICE, LANGUAGE, NUMBER, OUTSIDE, REPORT, SEVERAL, UNTRAINED, WHY
+from training.data.expected import EXPECT
+from training.judge.clinic import BANK
 
 INFARCT = simulate("inferior myocardial infarction").ecg
 LONG_PR = simulate("first degree av block").ecg
@@ -133,7 +126,8 @@ def test_a_report_needs_leads_and_a_number_only_its_own(assistant):
     signal_mv[2:] = np.nan
     two = ECG(signal_mv, INFARCT.rate_hz, "two leads")
     assert assistant.ask("Write a report.", two).declined
-    assert assistant.ask("rate, and is there LVH?", two).declined
+    each = assistant.ask("rate, and is there LVH?", two)
+    assert each.text.startswith("1. Heart rate 70") and each.text.endswith(f"2. {ABSTENTION}")
     assert not assistant.ask("What is the heart rate?", two).declined
     assert not assistant.ask("Is this atrial fibrillation?", two).declined
 

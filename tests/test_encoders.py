@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from ecgqa.record import LEADS
-from training import augment
-from training.encoder_table import build, fit, parameters, probe, rhythm_accuracy, table
-from training.encoders import ROWS
-from training.encoders.contract import MOST_PARAMETERS
-from training.encoders.periods import period_of
-from training.encoders.state_space import StateSpace
-from training.on_device import Schedule, batches
-from training.pretrain_encoder import known_bce
+from training.data import augment
+from training.judge.encoder_table import build, fit, parameters, probe, rhythm_accuracy, table
+from training.stages.encoders import ROWS
+from training.stages.encoders.contract import MOST_PARAMETERS
+from training.stages.encoders.periods import period_of
+from training.stages.encoders.state_space import StateSpace
+from training.stages.on_device import Schedule, batches
+from training.stages.pretrain_encoder import known_bce
 
 BACKBONES = ("se_resnet", "scalogram", "vgg_lstm", "masked_transformer", "state_space", "periods")
 

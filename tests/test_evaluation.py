@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from training import blind, evaluate, ptbxl, questions, tables
-from training.calibrate import platt
-from training.debias import Sampler, regenerate
-from training.questions import Facts, Question
+from training.data import ptbxl, questions
+from training.data.debias import Sampler, regenerate
+from training.data.questions import Facts, Question
+from training.data.wordings import load_wordings, word
+from training.judge import blind, evaluate, tables
+from training.stages.calibrate import platt
 
 
 def test_platt_finds_one_scale_and_a_shift_for_each_kind():
@@ -62,11 +64,11 @@ def test_generated_part_of_a_readme_is_replaced_and_nothing_else(tmp_path):
 def test_words_alone_answer_every_question_and_never_see_an_ecg(made):
     data = ptbxl.load(made / "ptbxl")
     facts = Facts(data, made / "intervals.csv")
-    words = questions.load_wordings("own")
+    words = load_wordings("own")
     rows = np.arange(len(data.ecg_id))
 
     def worder(key, rng):
-        return questions.word(key, words, rng)
+        return word(key, words, rng)
 
     train = regenerate(Sampler(facts, rows, worder, "erm", seed=3), 20)
     asked = regenerate(Sampler(facts, rows, worder, "erm", seed=4), 5)

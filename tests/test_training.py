@@ -14,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ecgqa.record import LEADS
-from training import evaluate, fates, ptbxl, questions
-from training.debias import Sampler, arrows, known_answers, regenerate
-from training.questions import NONE, TEMPLATES, Facts
+from training.data import fates, ptbxl, questions
+from training.data.debias import Sampler, arrows, known_answers, regenerate
+from training.data.questions import NONE, TEMPLATES, Facts
+from training.data.wordings import WORDINGS, load_wordings, slots_of, word
+from training.judge import evaluate
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,8 +34,8 @@ def facts(made, data):
 
 
 def worder(which="own"):
-    wordings = questions.load_wordings(which)
-    return lambda key, rng: questions.word(key, wordings, rng)
+    wordings = load_wordings(which)
+    return lambda key, rng: word(key, wordings, rng)
 
 
 # Labels ------------------------------------------------------------------------------------------
@@ -109,11 +111,11 @@ def test_seventy_templates_as_in_ecgqa(ecg_data):
 
 
 def test_wordings_have_their_slots_and_held_out_ones_are_held_out(ecg_data):
-    train = questions.load_wordings("train", ecg_data / "ecgqa/ptbxl")
-    held = questions.load_wordings("heldout")
+    train = load_wordings("train", ecg_data / "ecgqa/ptbxl")
+    held = load_wordings("heldout")
     everywhere = {w.lower() for words in train.values() for w in words}
     for i in TEMPLATES:
-        slots = {frozenset(questions.slots_of(w)) for w in train[i] + held[i]}
+        slots = {frozenset(slots_of(w)) for w in train[i] + held[i]}
         assert len(slots) == 1 and len(train[i]) >= 9 and len(held[i]) >= 3
         assert not {w.lower() for w in held[i]} & everywhere
 
@@ -217,9 +219,9 @@ def test_test_wordings_are_near_no_train_wording(ecg_data):
     def bare(texts):
         return {re.sub(r"{[^}]*}", "{x}", text).lower() for text in texts}
 
-    train = questions.load_wordings("train", ecg_data / "ecgqa/ptbxl")
+    train = load_wordings("train", ecg_data / "ecgqa/ptbxl")
     every = set().union(*(bare(texts) for texts in train.values()))
-    for i, texts in questions.load_wordings("test").items():
+    for i, texts in load_wordings("test").items():
         asks = TEMPLATES[i].kind, TEMPLATES[i].group, TEMPLATES[i].state
         alike = [t.id for t in TEMPLATES.values() if (t.kind, t.group, t.state) == asks]
         alike = alike if TEMPLATES[i].ecgs == 2 else [i]
@@ -321,7 +323,7 @@ def test_a_statement_of_unknown_likelihood_is_there(data, facts):
 @pytest.mark.parametrize("fate", ["resolved", "new", "kept", "absent"])
 @pytest.mark.parametrize("feature", [False, True])
 def test_composed_wordings_are_whole_and_far_from_those_kept_for_tests(fate, feature):
-    phrases = json.loads(questions.WORDINGS.read_text())["fates"]
+    phrases = json.loads(WORDINGS.read_text())["fates"]
     apart = "Did {x} vanish between the first ECG and the second ECG?"
     texts = fates.wordings(fate, feature, phrases, 300, 5, [apart])
     assert len(set(texts)) == 300 and texts == fates.wordings(

@@ -17,7 +17,7 @@ import pytest
 import torch
 from tiny import tiny_llm
 
-from training import questions
+from training.data import questions
 
 # One process runs the scripts that it has imported already, to save their imports.
 pytestmark = [
@@ -56,11 +56,11 @@ def encoder_folder(made):
     common = data_flags(made)
     out = made / "encoder"
     common += ["--intervals", str(made / "intervals.csv")]
-    text = run("training.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
-               "--batch", "16", "--max_steps", "4")  # fmt: skip
+    text = run("training.stages.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
+               "--batch", "16", "--steps", "4")  # fmt: skip
     assert "step 4/" not in text and (out / "encoder.safetensors").exists()
-    text = run("training.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
-               "--batch", "16", "--max_steps", "6")  # fmt: skip
+    text = run("training.stages.pretrain_encoder", *common, "--out", str(out), "--epochs", "1",
+               "--batch", "16", "--steps", "6")  # fmt: skip
     assert "resumed at step 4" in text
     return out
 
@@ -75,9 +75,9 @@ def train_flags(made, encoder_folder, out, *more) -> list[str]:
     if not llm.exists():
         tiny_llm(llm)
     return [
-        "training.train", *data_flags(made), "--encoder", str(encoder_folder), "--llm", str(llm),
-        "--intervals", str(made / "intervals.csv"), "--out", str(out), "--reading_layers", "1",
-        "--projector_width", "32",
+        "training.stages.train", *data_flags(made), "--encoder", str(encoder_folder),
+        "--llm", str(llm), "--intervals", str(made / "intervals.csv"), "--out", str(out),
+        "--reading_layers", "1", "--projector_width", "32",
         "--lora_rank", "2", "--align_batch", "8", "--batch", "4", "--watch_every", "4",
         "--watch_questions", "8", "--read_texts", "300", "--read_steps", "4", "--read_batch", "8",
         *more,
@@ -101,12 +101,13 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder, model_folder):
     config = json.loads((out / "checkpoint" / "config.json").read_text())
     assert str(made) not in json.dumps(config), "a checkpoint must not carry a path"
     held = made / "test.json"
-    run("training.regenerate", *data_flags(made)[:4], "--split", "test", "--intervals",
+    run("training.data.regenerate", *data_flags(made)[:4], "--split", "test", "--intervals",
         str(made / "intervals.csv"), "--per_template", "2", "--out", str(held))  # fmt: skip
-    evaluate = ["training.evaluate", "--ptbxl", str(made / "ptbxl"), "--cache", str(made / "cache"),
-                "--questions", str(held), "--checkpoint", str(out / "checkpoint"),
+    evaluate = ["training.judge.evaluate", "--ptbxl", str(made / "ptbxl"),
+                "--cache", str(made / "cache"), "--questions", str(held),
+                "--checkpoint", str(out / "checkpoint"),
                 "--llm", str(made / "llm")]  # fmt: skip
-    text = run("training.calibrate", *evaluate[1:], "--limit", "40", "--verdicts", "6")
+    text = run("training.stages.calibrate", *evaluate[1:], "--limit", "40", "--verdicts", "6")
     assert "verify: scale" in text and "cautious: P(yes) of" in text
     assert "same recording: 95 % move less than" in text
     config = json.loads((out / "checkpoint" / "config.json").read_text())
@@ -122,11 +123,13 @@ def test_three_stages_resume_and_evaluate(made, encoder_folder, model_folder):
     results = json.loads((made / "out.json").read_text())["results"]
     assert list(results) == controls
     assert sum(v["n"] for k, v in results["true"].items() if "/" not in k and "," not in k) == 24
-    text = run("training.controls", *data_flags(made), "--intervals", str(made / "intervals.csv"),
-               "--checkpoint", str(out / "checkpoint"), "--llm", str(made / "llm"),
-               "--questions", "6")  # fmt: skip
+    text = run("training.judge.controls", *data_flags(made),
+               "--intervals", str(made / "intervals.csv"), "--checkpoint", str(out / "checkpoint"),
+               "--llm", str(made / "llm"), "--questions", "6")  # fmt: skip
     assert len(re.findall(r"\| (?:yes|no) \|$", text, re.M)) == 14
-    text = run("training.deletion", *evaluate[1:], "--limit", "4", "--out", str(made / "d.json"))
+    text = run(
+        "training.judge.deletion", *evaluate[1:], "--limit", "4", "--out", str(made / "d.json")
+    )
     assert "× that at random" in text and json.loads((made / "d.json").read_text())[0]["n"] == 4
     asked = questions.read_questions(held)
     assert {i for q in asked for i in q.ecg_id} <= set(range(273, 321)), "only test ECGs"
@@ -146,8 +149,9 @@ def test_the_arms_are_set_side_by_side(made, encoder_folder):
         assert not shares or sum(shares) == pytest.approx(1)
     for more in ([], ["--alone"]):
         text = run(
-            "training.ablation", *data_flags(made), "--intervals", str(made / "intervals.csv"),
-            "--llm", str(made / "llm"), "--questions", "12", *more, "--arm", *folders,
+            "training.judge.ablation", *data_flags(made),
+            "--intervals", str(made / "intervals.csv"), "--llm", str(made / "llm"),
+            "--questions", "12", *more, "--arm", *folders,
         )  # fmt: skip
         assert "| | n | erm | adjusted |" in text
         for line in ("right, true", "AUC, shuffled", "T3", "T4 swap: flips", "T5", "T8"):
@@ -155,7 +159,9 @@ def test_the_arms_are_set_side_by_side(made, encoder_folder):
 
 
 def test_the_encoder_is_evaluated_by_heads_probe_and_prompts(made, encoder_folder):
-    text = run("training.evaluate_encoder", *data_flags(made), "--encoder", str(encoder_folder))
+    text = run(
+        "training.judge.evaluate_encoder", *data_flags(made), "--encoder", str(encoder_folder)
+    )
     for line in ("trained end to end: macro AUC", "linear probe on", "text prompts: mean AUC"):
         assert line in text
 

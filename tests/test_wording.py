@@ -144,14 +144,17 @@ def test_the_pages_own_examples_are_told_apart():
 )
 def test_no_name_that_the_model_knows_is_a_comparison(asking):
     known = json.loads((CHECKPOINT / "config.json").read_text())["encoder"]["statements"]
-    ours = json.loads((Path(__file__).parent.parent / "training" / "wordings.json").read_text())
+    ours = json.loads(
+        (Path(__file__).parent.parent / "training" / "data" / "wordings.json").read_text()
+    )
     others = {word for words in ours["synonyms"].values() for word in words}
     assert [name for name in (*known, *others) if compares(asking.format(name))] == []
 
 
 @pytest.mark.parametrize(("which", "share"), [("train", 0.93), ("heldout", 0.99)])
 def test_every_official_comparison_is_told_from_every_single_question(ecg_data, which, share):
-    from training.questions import TEMPLATES, load_wordings
+    from training.data.questions import TEMPLATES
+    from training.data.wordings import load_wordings
 
     known = load_wordings(which, ecg_data / "ecgqa/ptbxl")
     if which == "train":

@@ -9,7 +9,8 @@ import numpy as np
 import wfdb
 
 from ecgqa.record import LEADS
-from training.questions import RANGES_MS, TEMPLATES, load_wordings
+from training.data.questions import RANGES_MS, TEMPLATES
+from training.data.wordings import load_wordings
 
 SCP = {
     "NORM": ("NORM", 1, 0, 0), "LVH": ("HYP", 1, 0, 0), "IMI": ("MI", 1, 0, 0),

@@ -1,0 +1,1 @@
+"""What is learned from: recordings, labels, questions and their wordings."""

@@ -1,0 +1,1 @@
+"""What has been learned, measured on ECGs that no stage has seen."""

@@ -1,0 +1,1 @@
+"""What is learned, stage by stage, and the limits that are fitted to it afterwards."""
