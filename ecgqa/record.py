@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 
 import numpy as np
 
@@ -29,6 +30,71 @@ class EcgFileError(ValueError):
         self.wants = wants
 
 
+FEMALE, MALE = "female", "male"
+OVER_89 = 90.0
+"""The age in years of those whose files only say that they are older than 89."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of its recording and its patient; empty where it says nothing.
+
+    age_years: at the recording, 0 to 125. sex: `FEMALE`, `MALE` or "". recorded: the day, or the
+    day and time. device: maker and model. filter_text: what the device had filtered already.
+    identity: what names the patient, as (label, text): names, numbers, date of birth. It is kept
+    apart, and out of `repr`, so that nothing shows it by accident.
+    """
+
+    age_years: float | None = None
+    sex: str = ""
+    recorded: date | None = None
+    device: str = ""
+    filter_text: str = ""
+    identity: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+
+    @property
+    def age_text(self) -> str:
+        """The age in words: days or months of a small child, years from 2 on."""
+        if self.age_years is None:
+            return ""
+        if self.age_years == OVER_89:
+            return "over 89 years"
+        if self.age_years < 1 / 12:
+            return _counted(int(self.age_years * 365.25 + 1e-6), "day")
+        if self.age_years < 2:
+            return _counted(int(self.age_years * 12 + 1e-6), "month")
+        return _counted(int(self.age_years + 1e-6), "year")
+
+    @property
+    def recorded_text(self) -> str:
+        """The day, and the time where it is known, as 2013-01-25 10:59."""
+        if isinstance(self.recorded, datetime):
+            return f"{self.recorded:%Y-%m-%d %H:%M}"
+        return "" if self.recorded is None else self.recorded.isoformat()
+
+    def facts(self) -> tuple[str, ...]:
+        """All but the identity, each in words that stand alone."""
+        found = (
+            self.age_text,
+            self.sex,
+            self.recorded_text and f"recorded {self.recorded_text}",
+            self.device,
+            self.filter_text and f"device filter {self.filter_text}",
+        )
+        return tuple(filter(None, found))
+
+    def anonymous(self) -> Header:
+        """The same without the identity."""
+        return replace(self, identity=()) if self.identity else self
+
+
+NO_HEADER = Header()
+
+
+def _counted(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
 @dataclass(frozen=True, eq=False)
 class ECG:
     """A 12-lead recording.
@@ -42,6 +108,7 @@ class ECG:
     start_s: where in its recording the first sample lies, of a stretch that was cut out.
     tracing_png: the picture it was read from with the digitised traces drawn over it, PNG; empty
         for files that hold samples.
+    header: what the file says of the recording and the patient.
 
     Raises ValueError when the shape, the rate or the type breaks these promises.
     """
@@ -53,6 +120,7 @@ class ECG:
     notes: tuple[str, ...] = ()
     start_s: float = 0.0
     tracing_png: bytes = b""
+    header: Header = NO_HEADER
 
     def __post_init__(self) -> None:
         signal = np.array(self.signal_mv, dtype=np.float32, order="C")
@@ -78,7 +146,7 @@ class ECG:
     @property
     def seconds(self) -> float:
         """Length of the recording in seconds."""
-        return self.signal_mv.shape[1] / self.rate_hz
+        return int(self.signal_mv.shape[1]) / self.rate_hz
 
     @property
     def title(self) -> str:
@@ -96,6 +164,20 @@ class ECG:
             return self
         return replace(self, signal_mv=signal, start_s=self.start_s + first / self.rate_hz)
 
+    def anonymous(self) -> ECG:
+        """The same without what names the patient."""
+        known = self.header
+        return replace(self, header=known.anonymous()) if known.identity else self
+
+    def of_patient(self, age_years: float | None = None, sex: str = "") -> ECG:
+        """The same with an age or a sex that was given; it goes before what the file says."""
+        if age_years is None and not sex:
+            return self
+        known = self.header
+        age = known.age_years if age_years is None else age_years
+        return replace(self, header=replace(known, age_years=age, sex=sex or known.sex))
+
     def lead(self, name: str) -> np.ndarray:
         """One lead, float32 [n] mV."""
-        return self.signal_mv[LEADS.index(name)]
+        lead_mv: np.ndarray = self.signal_mv[LEADS.index(name)]
+        return lead_mv

@@ -93,7 +93,9 @@ def level(picture: np.ndarray) -> tuple[np.ndarray, float]:
 
 def line_darkness(picture: np.ndarray) -> np.ndarray:
     """How dark each pixel is in its darkest colour, float32 [h, w], capped at that of a line."""
-    return np.minimum(1.0 - picture.min(axis=2) / np.float32(255.0), np.float32(_LINE_DARKNESS))
+    darkest = 1.0 - picture.min(axis=2) / np.float32(255.0)
+    capped: np.ndarray = np.minimum(darkest, np.float32(_LINE_DARKNESS))
+    return capped
 
 
 def find_grid(picture: np.ndarray) -> Grid | None:

@@ -26,7 +26,7 @@ def ink(picture: np.ndarray, grid: Grid) -> np.ndarray:
     paper = np.minimum(np.maximum(across[:, None], along[None, :]), 0.8).astype(np.float32)
     drawn = np.clip((inside - paper) / (1 - paper), 0, 1)
     full = _full_darkness(drawn)
-    covered = np.zeros_like(darkness)
+    covered: np.ndarray = np.zeros_like(darkness)
     covered[top:bottom, left:right] = np.minimum(drawn / full, 1.0)
     _drop_frames(covered, grid)
     return covered
@@ -46,7 +46,8 @@ def _lines(profile: np.ndarray, period: float) -> np.ndarray:
     folded = np.median(np.interp(at, np.arange(profile.size), near), axis=0)
     folded = ndimage.maximum_filter1d(folded, 3, mode="wrap")
     expected = folded[np.round(np.arange(profile.size) % period).astype(int) % phases.size]
-    return np.minimum(profile, expected)
+    lines: np.ndarray = np.minimum(profile, expected)
+    return lines
 
 
 def _full_darkness(drawn: np.ndarray) -> float:

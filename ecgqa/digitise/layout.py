@@ -131,7 +131,8 @@ def _centred(row_mv: np.ndarray) -> np.ndarray:
 
 
 def _clipped(row_mv: np.ndarray) -> np.ndarray:
-    return np.clip(_centred(row_mv), -_CLIP_MV, _CLIP_MV)
+    clipped: np.ndarray = np.clip(_centred(row_mv), -_CLIP_MV, _CLIP_MV)
+    return clipped
 
 
 def _misfit(rows_mv: np.ndarray, grid: Sequence[Sequence[str]]) -> float:
@@ -150,7 +151,9 @@ def _misfit(rows_mv: np.ndarray, grid: Sequence[Sequence[str]]) -> float:
     return float(np.sqrt(error / power)) if power > 0 else float("nan")
 
 
-def _strip(row_mv: np.ndarray, rows_mv: np.ndarray, grid: Sequence[Sequence[str]]) -> dict:
+def _strip(
+    row_mv: np.ndarray, rows_mv: np.ndarray, grid: Sequence[Sequence[str]]
+) -> dict[str, float]:
     """Likeness of a rhythm strip and each lead in the column where both are printed.
 
     The concordance of Lin (Biometrics 1989;45:255) without the offset: 1 where both are equal,

@@ -110,14 +110,14 @@ def _centre(trace: Trace) -> np.ndarray:
     tips of waves are sure: where an end sticks out of its neighbours. Between them the line is
     drawn straight, but never outside its ink.
     """
-    tall = trace.lower - trace.upper
+    tall: np.ndarray = trace.lower - trace.upper
     known = np.isfinite(tall)
     if not known.any():
         return tall
     pen = np.nanpercentile(tall, 20) / 2
     upper = _without_pen(trace.upper, pen)
     lower = -_without_pen(-trace.lower, pen)
-    line = (upper + lower) / 2
+    line: np.ndarray = (upper + lower) / 2
     apart = known & (tall - 2 * pen > 1.0)
     anchors = np.where(apart, np.nan, line)
     tips: list[np.ndarray] = []

@@ -27,6 +27,8 @@ _AWAY = 0.02  # cost of being away from the row's middle, per mm of height and m
 _PROLONGED_MM = 4.0
 _MOST_WAITING = 12  # paths kept alive over a gap
 
+Ends = tuple[np.ndarray, np.ndarray]  # upper and lower ends of a row's ink, float [width] each
+
 
 @dataclass(frozen=True, eq=False)
 class Runs:
@@ -88,7 +90,8 @@ def _mask(covered: np.ndarray, grid: Grid) -> np.ndarray:
             (columns.stop - columns.start) / grid.px_per_mm_x,
         )
         keep[i + 1] = strongest[i] > _SEED and size_mm > 0.5
-    return keep[labels]
+    kept: np.ndarray = keep[labels]
+    return kept
 
 
 def _labelled(mask: np.ndarray) -> tuple[np.ndarray, int]:
@@ -112,7 +115,8 @@ def _wide(mask: np.ndarray, runs: Runs, grid: Grid) -> np.ndarray:
     wide = np.zeros(n + 1, dtype=bool)
     for i, (_, columns) in enumerate(ndimage.find_objects(labels)):
         wide[i + 1] = columns.stop - columns.start > _WIDE_MM * grid.px_per_mm_x
-    return wide[labels[runs.top, runs.x]]
+    is_wide: np.ndarray = wide[labels[runs.top, runs.x]]
+    return is_wide
 
 
 def _middles(runs: Runs, wide: np.ndarray, grid: Grid, height: int) -> list[float]:
@@ -196,9 +200,7 @@ def _prolong(path: np.ndarray, runs: Runs, wide: np.ndarray, taken: np.ndarray, 
                 path[x] = near[touching.argmax()]
 
 
-def _share(
-    runs: Runs, paths: Sequence[np.ndarray], grid: Grid
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _share(runs: Runs, paths: Sequence[np.ndarray], grid: Grid) -> list[Ends]:
     """Ends of each row's ink, float [width] each; ink that two rows share is divided.
 
     Where traces cross, one run holds both. Each row is first drawn straight through the crossing;
@@ -226,7 +228,10 @@ def stretches(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(step[::2].tolist(), step[1::2].tolist(), strict=True))
 
 
-def _divide(upper_row, lower_row, upper_out, lower_out, first: int, last: int, reach: int) -> None:
+def _divide(
+    upper_row: Ends, lower_row: Ends, upper_out: Ends, lower_out: Ends,
+    first: int, last: int, reach: int,
+) -> None:  # fmt: skip
     """Divides the columns [first, last) that two rows share. Rows: (upper ends, lower ends)."""
     around = [
         *range(max(first - reach, 0), first),

@@ -79,7 +79,7 @@ _STRANGERS = ((b"\x1f\x8b", "a compressed file. Please unpack it first."),)
 
 
 def read_ecg(
-    paths: str | os.PathLike | Iterable[str | os.PathLike],
+    paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     rate_hz: float | None = None,
     units: str | None = None,
     leads: str | None = None,

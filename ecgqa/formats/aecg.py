@@ -15,6 +15,15 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
+from ecgqa.formats.header import (
+    FIRST_BIRTH,
+    age_of,
+    date_of,
+    device_of,
+    filter_of,
+    header_of,
+    sex_of,
+)
 from ecgqa.formats.leads import choose_leads, lead_of
 from ecgqa.formats.recording import (
     MAX_RATE_HZ,
@@ -26,8 +35,8 @@ from ecgqa.formats.recording import (
 )
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, check_size, shown
-from ecgqa.formats.xml_tree import children, number_in, numbers_in, xml_tree
-from ecgqa.record import EcgFileError
+from ecgqa.formats.xml_tree import children, local_name, number_in, numbers_in, text_of, xml_tree
+from ecgqa.record import EcgFileError, Header
 
 _SECONDS = {"s": 1.0, "sec": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9}
 _MAX_SETS = 500
@@ -87,11 +96,52 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
     if len(found) > 1:
         notes += (f"The file holds {len(found)} recordings; the longest was read.",)
     leads_mv, joined = _joined(block, best, final_hz)
-    return Recording(leads_mv, final_hz, upload.stem, notes + joined)
+    return Recording(leads_mv, final_hz, upload.stem, notes + joined, header=_header(root))
 
 
-def _codes(element: Element) -> list[str]:
-    return [code.get("code", "") for code in children(element, "code")]
+def _header(root: Element) -> Header:
+    """What the subject, the first series and its filters (its control variables) say."""
+    series = (children(root, "component", "series") or [root])[0]
+    trial = "componentOf/timepointEvent/componentOf/subjectAssignment/subject/trialSubject"
+    subject = (children(root, *trial.split("/")) or [Element("none")])[0]
+    person = (children(subject, "subjectDemographicPerson") or [subject])[0]
+    device = (children(series, "author", "seriesAuthor") or [Element("none")])[0]
+    times = [
+        _value(element, "effectiveTime", which)
+        for element in (series, root)
+        for which in ("low", "center")
+    ]
+    cut_offs: dict[str, float | None] = {}
+    for variable in (e for e in series.iter() if local_name(e) == "controlVariable"):
+        for kind in ("LOW_PASS", "HIGH_PASS", "NOTCH"):
+            if any(code.endswith(f"FILTER_{kind}") for code in _codes(variable)):
+                inner = children(variable, "component", "controlVariable", "value")
+                cut_offs[kind] = number_in(inner[0].get("value")) if inner else None
+    return header_of(
+        age=age_of(text_of(person, "Age")),
+        born=date_of(_value(person, "birthTime"), earliest=FIRST_BIRTH),
+        sex=sex_of(next(iter(_codes(person, "administrativeGenderCode")), "")),
+        recorded=next(filter(None, map(date_of, times)), None),
+        device=device_of(
+            text_of(device, "manufacturerOrganization", "name"),
+            text_of(device, "manufacturedSeriesDevice", "manufacturerModelName"),
+        ),
+        filter_text=filter_of(*(cut_offs.get(k) for k in ("HIGH_PASS", "LOW_PASS", "NOTCH"))),
+        identity=(
+            ("name", " ".join("".join(e.itertext()) for e in children(person, "name"))),
+            ("id", text_of(person, "PatientID")),
+            ("subject", next((i.get("extension") for i in children(subject, "id")), "")),
+        ),
+    )
+
+
+def _value(element: Element, *names: str) -> str:
+    """The attribute "value" at the end of a path, "" where there is none."""
+    return next((found.get("value", "") for found in children(element, *names)), "")
+
+
+def _codes(element: Element, name: str = "code") -> list[str]:
+    return [code.get("code", "") for code in children(element, name)]
 
 
 def _blocks(series: Element, units: str | None) -> list[Block]:

@@ -16,11 +16,20 @@ from pydicom.errors import InvalidDicomError
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 from pydicom.waveforms.numpy_handler import multiplex_array
 
+from ecgqa.formats.header import (
+    FIRST_BIRTH,
+    age_of,
+    date_of,
+    device_of,
+    filter_of,
+    header_of,
+    sex_of,
+)
 from ecgqa.formats.leads import LeadChoice, choose_leads, lead_of
 from ecgqa.formats.recording import Recording, kept_note, samples_kept, stated_or_given
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import MAX_BYTES, Upload, check_size, shown
-from ecgqa.record import LEADS, EcgFileError
+from ecgqa.record import LEADS, NO_HEADER, EcgFileError, Header
 
 # Lead numbers of SCP-ECG (EN 1064): MDC codes ("2:61") and SCPECG codes ("5.6.3-9-61") end in them.
 _LEAD_NUMBERS: dict[int, str] = dict(
@@ -126,7 +135,44 @@ def _rhythm(upload: Upload, rate_hz: float | None, units: str | None) -> Recordi
             f"Not read: {names}. They were recorded in groups of their own, and the file does not "
             "say when, or at another rate.",
         )
-    return Recording(leads_mv, stated_hz, upload.stem, notes + joined)
+    header = _header(dataset, best)
+    return Recording(leads_mv, stated_hz, upload.stem, notes + joined, header=header)
+
+
+def _header(dataset: Dataset, group: Group) -> Header:
+    """Patient and equipment modules, and the filters of the first lead of the group."""
+
+    def text(keyword: str) -> str:
+        value = dataset.get(keyword)
+        return "" if value is None else str(value)
+
+    def hertz(keyword: str) -> float | None:
+        value = channel.get(keyword)
+        return None if value is None else float(value)
+
+    channel = group.item.ChannelDefinitionSequence[min(group.choice.channels.values())]
+    try:
+        days = [(text("AcquisitionDateTime"), "")]
+        for when in ("Acquisition", "Content", "Study"):
+            days.append((text(f"{when}Date"), text(f"{when}Time")))
+        return header_of(
+            age=age_of(text("PatientAge")),
+            born=date_of(text("PatientBirthDate"), earliest=FIRST_BIRTH),
+            sex=sex_of(text("PatientSex")),
+            recorded=next(filter(None, (date_of(day + time) for day, time in days)), None),
+            device=device_of(text("Manufacturer"), text("ManufacturerModelName")),
+            filter_text=filter_of(
+                hertz("FilterLowFrequency"),
+                hertz("FilterHighFrequency"),
+                hertz("NotchFilterFrequency"),
+            ),
+            identity=(
+                ("name", text("PatientName").replace("^", " ")), ("id", text("PatientID")),
+                ("other ids", text("OtherPatientIDs")), ("accession", text("AccessionNumber")),
+            ),
+        )  # fmt: skip
+    except Exception:  # pydicom decodes a value when it is asked for, and damage has no common type
+        return NO_HEADER
 
 
 def _with_other_leads(

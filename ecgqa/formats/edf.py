@@ -15,6 +15,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ecgqa.formats.header import (
+    FIRST_BIRTH,
+    clean_text,
+    date_of,
+    header_of,
+    sex_of,
+)
 from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import (
     Recording,
@@ -25,6 +32,7 @@ from ecgqa.formats.recording import (
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, check_size, shown
 from ecgqa.record import EcgFileError
+from ecgqa.record import Header as PatientHeader
 
 MAX_HOLTER_BYTES = 512 * 2**20
 """Only the first minutes of a long recording are read, so its file may be larger than others."""
@@ -48,7 +56,8 @@ class Channel:
     """One channel as the header describes it.
 
     per_record: samples in a record, of which the first is number `first` of the record.
-    physical, digital: the two ends of its range, in `units` and in steps.
+    physical, digital: the two ends of its range, in `units` and in steps. filters: as it is
+    written, "HP:0.05Hz LP:150Hz N:50Hz".
     """
 
     label: str
@@ -57,6 +66,7 @@ class Channel:
     digital: tuple[float, float]
     per_record: int
     first: int
+    filters: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +134,46 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         notes += ("Leads with a lower sampling rate were interpolated to the highest.",)
     if len(runs) > 1:
         notes += (f"The recording has {len(runs) - 1} pauses, shown as gaps.",)
-    return Recording(leads_mv, signal_hz, upload.stem, notes)
+    about = _patient(upload.head(_MAIN_BYTES), next(iter(leads.values())).filters)
+    return Recording(leads_mv, signal_hz, upload.stem, notes, header=about)
+
+
+def _patient(head: bytes, filters: str) -> PatientHeader:
+    """Who and when, from the first 256 bytes.
+
+    EDF+ divides the two free fields into parts by spaces, "X" for unknown: number, sex, birthday,
+    name; "Startdate", day, number of the investigation, technician, equipment. Plain EDF may hold
+    anything there: all of it is kept as the identity. The day without a century lies in 1985-2084;
+    1 January 1985 stands for unknown.
+    """
+    who, which, day, clock = (
+        head[first:end].decode("latin-1").replace("\0", " ").strip()
+        for first, end in ((8, 88), (88, 168), (168, 176), (176, 184))
+    )
+    parts, started = who.split(), which.split()
+    is_plus = len(parts) >= 4 and parts[1] in ("M", "F", "X")
+    begun = None
+    if numbers := re.fullmatch(r"(\d\d)\.(\d\d)\.(\d\d)", day):
+        century = 1900 if int(numbers[3]) >= 85 else 2000
+        time = clock.replace(".", ":")
+        begun = date_of(f"{century + int(numbers[3])}-{numbers[2]}-{numbers[1]} {time}")
+        if day == "01.01.85" or "Startdate X" in which:
+            begun = None
+    identity = [("patient", who)]
+    if is_plus:
+        identity = [("id", parts[0]), ("name", " ".join(parts[3:]).replace("_", " "))]
+    plus_recorded = len(started) >= 5 and started[0] == "Startdate"
+    if plus_recorded and started[2] != "X":
+        identity.append(("investigation", started[2]))
+    device = " ".join(started[4:]).replace("_", " ") if plus_recorded else ""
+    return header_of(
+        born=date_of(parts[2], earliest=FIRST_BIRTH) if is_plus else None,
+        sex=sex_of(parts[1]) if is_plus else "",
+        recorded=begun,
+        device="" if device == "X" else clean_text(device),
+        filter_text=clean_text(filters),
+        identity=identity,
+    )
 
 
 def parse_header(upload: Upload) -> Header:
@@ -157,7 +206,8 @@ def parse_header(upload: Upload) -> Header:
                 for of in ("physical", "digital")
             ]
         units = field["units"].decode("latin-1").strip()
-        channels.append(Channel(label, units, ends[0], ends[1], per_record, first))
+        filters = field["filters"].decode("latin-1").strip()
+        channels.append(Channel(label, units, ends[0], ends[1], per_record, first, filters))
         first += per_record
     return Header(
         n_bytes=int(n_bytes),

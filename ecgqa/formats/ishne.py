@@ -1,7 +1,7 @@
 """ISHNE Holter recordings: a binary header, then samples of 16 bits, lead by lead in turn.
 
 The format: Badilini, The ISHNE Holter standard output file format, Ann Noninvasive Electrocardiol
-1998;3:263; numbers are little-endian. The names and dates in it are not read.
+1998;3:263; numbers are little-endian.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ecgqa.formats.header import FIRST_BIRTH, clean_text, date_of, header_of
 from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import Recording, kept_note, samples_kept, stated_or_given
 from ecgqa.formats.upload import Upload, check_size, shown
-from ecgqa.record import LEADS, EcgFileError
+from ecgqa.record import FEMALE, LEADS, MALE, EcgFileError, Header
 
 MAX_HOLTER_BYTES = 512 * 2**20
 """Only the first minutes of a long recording are read, so its file may be larger than others."""
@@ -83,7 +84,27 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         header = file.read(min(data_at, 2**20))
     if binascii.crc_hqx(header[10:], 0xFFFF) != crc:
         notes += ("The checksum of the file's header is wrong: it was changed or damaged.",)
-    return Recording(leads_mv, signal_hz, upload.stem, notes)
+    return Recording(leads_mv, signal_hz, upload.stem, notes, header=_header(head))
+
+
+def _header(head: bytes) -> Header:
+    """Names, sex and days from their places in the header; a day is day, month, year."""
+
+    def text(first: int, width: int) -> str:
+        return head[first : first + width].split(b"\0")[0].decode("latin-1")
+
+    def day(first: int) -> str:
+        return "{2:04d}-{1}-{0}".format(*struct.unpack_from("<3h", head, first))
+
+    (sex,) = struct.unpack_from("<h", head, 128)
+    hour, minute, _ = struct.unpack_from("<3h", head, 150)
+    return header_of(
+        born=date_of(day(132), earliest=FIRST_BIRTH),
+        sex={1: MALE, 2: FEMALE}.get(sex, ""),
+        recorded=date_of(f"{day(138)} {hour:02d}:{minute:02d}"),
+        device=clean_text(text(232, 40)),
+        identity=(("name", f"{text(28, 40)} {text(68, 40)}"), ("id", text(108, 20))),
+    )
 
 
 def _lead_name(code: int) -> str:

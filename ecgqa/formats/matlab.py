@@ -35,6 +35,7 @@ _NUMBERS = range(6, 16)
 _TEXT_CODES = {1: "latin-1", 2: "latin-1", 16: "utf-8"}
 
 Values = dict[str, np.ndarray | Sequence[str]]
+Value = np.ndarray | list[str] | Values | None
 
 
 class _Damaged(ValueError):
@@ -138,7 +139,7 @@ def _parts(data: bytes, order: str) -> Iterator[tuple[int, bytes]]:
         place += step
 
 
-def _matrix(content: bytes, order: str, depth: int):
+def _matrix(content: bytes, order: str, depth: int) -> tuple[str, Value]:
     """Name and value of an array: numbers, a list of texts, or a dict for a structure."""
     parts = list(_parts(content, order))
     if len(parts) < 3 or depth == 0:
@@ -185,7 +186,7 @@ def _matrix(content: bytes, order: str, depth: int):
     return name, None
 
 
-def _add(values: Values, name: str, value) -> None:
+def _add(values: Values, name: str, value: Value) -> None:
     if isinstance(value, dict):
         for inner_name, inner in value.items():
             values[f"{name}.{inner_name}"] = inner
@@ -207,6 +208,6 @@ def _lines(codes: np.ndarray) -> list[str]:
     return ["".join(chr(int(c)) for c in row if 0 < c < 55296).strip() for row in codes]
 
 
-def _texts(value) -> list[str]:
+def _texts(value: Value) -> list[str]:
     """A cell's content as texts; a cell that holds numbers has none."""
     return value if isinstance(value, list) and value else [""]

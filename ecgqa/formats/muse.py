@@ -16,12 +16,21 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ecgqa.formats.base64_text import bytes_of
+from ecgqa.formats.header import (
+    FIRST_BIRTH,
+    age_of,
+    clean_text,
+    date_of,
+    filter_of,
+    header_of,
+    sex_of,
+)
 from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import Recording, stated_or_given
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, check_size, shown
 from ecgqa.formats.xml_tree import children, number_in, numbers_in, text_of, xml_tree
-from ecgqa.record import EcgFileError
+from ecgqa.record import EcgFileError, Header
 
 _DTYPES = {1: "<i1", 2: "<i2", 4: "<i4"}
 
@@ -33,7 +42,8 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
     """
     check_size(uploads)
     (upload,) = uploads
-    waveforms = children(xml_tree(upload), "Waveform")
+    root = xml_tree(upload)
+    waveforms = children(root, "Waveform")
     rhythms = [w for w in waveforms if text_of(w, "WaveformType").casefold() in ("rhythm", "")]
     if not rhythms:
         held = "only the calculated median beat" if waveforms else "no waveform"
@@ -54,7 +64,33 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         lead: np.pad(signal, (0, longest - signal.size), constant_values=np.nan)
         for lead, signal in leads_mv.items()
     }
-    return Recording(leads_mv, final_hz, upload.stem, notes + choice.notes)
+    header = _header(root, waveform)
+    return Recording(leads_mv, final_hz, upload.stem, notes + choice.notes, header=header)
+
+
+def _header(root: Element, waveform: Element) -> Header:
+    """Dates are American; the high pass is stored in hundredths of a hertz (16: 0.16 Hz)."""
+    patient = (children(root, "PatientDemographics") or [root])[0]
+    test = (children(root, "TestDemographics") or [root])[0]
+    low = number_in(text_of(waveform, "HighPassFilter"))
+    when = f"{text_of(test, 'AcquisitionDate')} {text_of(test, 'AcquisitionTime')}"
+    names = (text_of(patient, "PatientFirstName"), text_of(patient, "PatientLastName"))
+    return header_of(
+        age=age_of(text_of(patient, "PatientAge"), text_of(patient, "AgeUnits")),
+        born=date_of(text_of(patient, "DateofBirth"), "mdy", FIRST_BIRTH),
+        sex=sex_of(text_of(patient, "Gender")),
+        recorded=date_of(when, "mdy"),
+        device=clean_text(text_of(test, "AcquisitionDevice")),
+        filter_text=filter_of(
+            None if low is None else low / 100,
+            number_in(text_of(waveform, "LowPassFilter")),
+            number_in(text_of(waveform, "ACFilter")),
+        ),
+        identity=(
+            ("name", " ".join(filter(None, names))),
+            ("id", text_of(patient, "PatientID")),
+        ),
+    )
 
 
 def _data(waveform: Element) -> list[str]:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from ecgqa.formats.leads import UNNAMED, order_of, with_derived
-from ecgqa.formats.limb_algebra import CONTRADICTORY, misfit, order_that_fits
+from ecgqa.formats.limb_algebra import CONTRADICTORY, FITS, misfit, order_that_fits
 from ecgqa.formats.upload import MAX_NAME
-from ecgqa.record import ECG, LEADS, EcgFileError
+from ecgqa.record import ECG, LEADS, NO_HEADER, EcgFileError, Header
 
 MIN_SECONDS = 2.5
 """One column of the 3×4 page. A shorter strip may hold no complete beat."""
@@ -34,6 +34,7 @@ class Recording:
     tracing_png: the picture it was read from with the digitised traces drawn over it, PNG; empty
         for files that hold samples.
     assumed_order: twelve leads without names, put into the standard order.
+    header: what the file says of the recording and the patient.
     """
 
     leads_mv: Mapping[str, np.ndarray]
@@ -42,6 +43,7 @@ class Recording:
     notes: tuple[str, ...] = ()
     tracing_png: bytes = b""
     assumed_order: bool = False
+    header: Header = NO_HEADER
 
     def to_ecg(self, sha256: str, order: str | None = None) -> ECG:
         """Twelve leads, limb leads derived where two are there, missing ones NaN.
@@ -78,8 +80,9 @@ class Recording:
                 signal_mv[LEADS.index(lead)] = signal
         name = self.name[:MAX_NAME].strip() or "ECG"
         return ECG(
-            signal_mv, self.rate_hz, name, sha256, notes + derived, tracing_png=self.tracing_png
-        )
+            signal_mv, self.rate_hz, name, sha256, notes + derived,
+            tracing_png=self.tracing_png, header=self.header,
+        )  # fmt: skip
 
     def _named(self, order: str | None) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
         """The leads under their names, and what to remark on these."""
@@ -109,8 +112,9 @@ class Recording:
                 raise EcgFileError("The file holds 12 leads, so all 12 are to be named in order.")
             note = f"No lead names in the file: read in the order given, {', '.join(names)}."
             return dict(zip(names, rows, strict=True)), (note,)
-        if left_over > CONTRADICTORY:
-            fits = order_that_fits(rows)
+        fits = order_that_fits(rows) if left_over > FITS else None
+        # Less than a contradiction, but another order fits well: a small lead was exchanged.
+        if left_over > CONTRADICTORY or (fits and fits != LEADS):
             advice = f"This order fits: {', '.join(fits)}. " if fits else ""
             raise EcgFileError(
                 "The file does not name its leads, and they are not in the standard order: there I "

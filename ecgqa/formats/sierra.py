@@ -15,12 +15,21 @@ from xml.etree.ElementTree import Element
 import numpy as np
 
 from ecgqa.formats.base64_text import bytes_of
+from ecgqa.formats.header import (
+    FIRST_BIRTH,
+    age_of,
+    date_of,
+    device_of,
+    filter_of,
+    header_of,
+    sex_of,
+)
 from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import MAX_SECONDS, Recording, check_rate, stated_or_given
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, check_size, shown
 from ecgqa.formats.xml_tree import children, number_in, text_of, xml_tree
-from ecgqa.record import LEADS, EcgFileError
+from ecgqa.record import LEADS, EcgFileError, Header
 
 _CODE_BITS = 10
 _LAST_CODE = 2**_CODE_BITS - 2
@@ -59,7 +68,36 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         notes += ("The calibration pulse at the end was left out.",)
     choice = choose_leads(names)
     leads_mv = {lead: rows[index][:n_ecg] * per_step_mv for lead, index in choice.channels.items()}
-    return Recording(leads_mv, final_hz, upload.stem, notes + choice.notes)
+    header = _header(root, signal)
+    return Recording(leads_mv, final_hz, upload.stem, notes + choice.notes, header=header)
+
+
+def _header(root: Element, signal: Element) -> Header:
+    """The band is the one of the stored samples, not the one of the printed report."""
+    person = (children(root, "patient", "generalpatientdata") or [Element("none")])[0]
+    acquired = (children(root, "dataacquisition") or [Element("none")])[0]
+    ages = [
+        age_of(text_of(person, "age", unit), unit) for unit in ("years", "months", "weeks", "days")
+    ]
+    low, _, high = text_of(signal, "signalbandwidth").partition("-")
+    is_notched = text_of(signal, "notchfiltered").casefold() == "true"
+    names = (text_of(person, "name", "firstname"), text_of(person, "name", "lastname"))
+    return header_of(
+        age=next((age for age in ages if age is not None), None),
+        born=date_of(text_of(person, "age", "dateofbirth"), earliest=FIRST_BIRTH),
+        sex=sex_of(text_of(person, "sex")),
+        recorded=date_of(f"{acquired.get('date', '')} {acquired.get('time', '')}"),
+        device=device_of("Philips", text_of(acquired, "machine")),
+        filter_text=filter_of(
+            number_in(text_of(signal, "hipass") or low),
+            number_in(text_of(signal, "lowpass") or high),
+            number_in(text_of(signal, "acsetting")) if is_notched else None,
+        ),
+        identity=(
+            ("name", " ".join(filter(None, names))), ("id", text_of(person, "patientid")),
+            ("MRN", text_of(person, "MRN")),
+        ),
+    )  # fmt: skip
 
 
 def _check_document(root: Element, upload: Upload) -> None:

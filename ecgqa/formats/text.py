@@ -16,6 +16,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from ecgqa.formats.heading import header_in
 from ecgqa.formats.leads import MAX_CHANNELS, LeadChoice, choose_leads
 from ecgqa.formats.recording import (
     Recording,
@@ -61,25 +62,15 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
             f"{shown(upload.name)} has {n_columns} columns. Expected is one column per lead and "
             "one line per sample."
         )
-    notes: tuple[str, ...] = ()
     stated_hz, stated_units = stated_in(table.heading)
-    time_column: int | None = None
-    time_unit: str | None = None
     if table.names is None:
         choice = _standard_order(n_columns, stated_hz or rate_hz, stated_units or units)
-        notes += choice.notes
         counter = 0 if n_columns == len(LEADS) + 1 else None
+        time_column = time_unit = None
     else:
-        counter = None
-        for column, name in enumerate(table.names):
-            plain = name.casefold().strip()
-            if time_column is None and (match := TIME_NAME.fullmatch(plain)):
-                time_column = column
-                time_unit = match["unit"] or _time_unit(table, column)
-            elif counter is None and column == 0 and _INDEX_NAME.fullmatch(plain):
-                counter = column
+        time_column, time_unit, counter = _no_leads(table)
         choice = choose_leads(table.names, expected=(time_column, counter))
-        notes += choice.notes
+    notes = choice.notes
     if time_column is None:  # then the rate is known before the numbers: read no more than is kept
         final_hz, rate_notes = stated_or_given(stated_hz, rate_hz)
         n_lines, n_kept = len(table.lines), samples_kept(final_hz)
@@ -104,8 +95,24 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
             stated = table.units[column]
         leads_mv[lead] = values[:, column] * to_millivolts(stated, units, f"lead {lead}")
     return Recording(
-        leads_mv, final_hz, upload.stem, notes + rate_notes, assumed_order=table.names is None
-    )
+        leads_mv, final_hz, upload.stem, notes + rate_notes, assumed_order=table.names is None,
+        header=header_in(table.heading),
+    )  # fmt: skip
+
+
+def _no_leads(table: Table) -> tuple[int | None, str | None, int | None]:
+    """The column of the time, the time's unit, and the column of a running number, by name."""
+    time_column: int | None = None
+    time_unit: str | None = None
+    counter: int | None = None
+    for column, name in enumerate(table.names or ()):
+        plain = name.casefold().strip()
+        if time_column is None and (match := TIME_NAME.fullmatch(plain)):
+            time_column = column
+            time_unit = match["unit"] or _time_unit(table, column)
+        elif counter is None and column == 0 and _INDEX_NAME.fullmatch(plain):
+            counter = column
+    return time_column, time_unit, counter
 
 
 def _time_unit(table: Table, column: int) -> str | None:

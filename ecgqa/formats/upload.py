@@ -52,14 +52,17 @@ class Upload:
             return file.read(n_bytes)
 
 
-def clean_name(name: str) -> str:
-    """Base name of a file name, also of a Windows path, without what cannot be printed.
+def printable(text: str) -> str:
+    """Text without Unicode's "other" categories (control, bidirectional override, surrogate).
 
-    Drops Unicode's "other" categories (control, bidirectional override, unpaired surrogate) except
-    the joiner that holds composed emoji together.
+    The joiner that holds composed emoji together stays.
     """
-    base = re.split(r"[/\\]", name)[-1]
-    return "".join(c for c in base if unicodedata.category(c)[0] != "C" or c == "\u200d").strip()
+    return "".join(c for c in text if unicodedata.category(c)[0] != "C" or c == "\u200d")
+
+
+def clean_name(name: str) -> str:
+    """Base name of a file name, also of a Windows path, without what cannot be printed."""
+    return printable(re.split(r"[/\\]", name)[-1]).strip()
 
 
 def shown(name: str) -> str:
@@ -68,7 +71,7 @@ def shown(name: str) -> str:
     return text if len(text) <= MAX_NAME else text[: MAX_NAME - 1] + "…"
 
 
-def gather(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> tuple[Upload, ...]:
+def gather(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Upload, ...]:
     """The files of one recording, sorted by name; a file handed over twice counts once.
 
     Raises EcgFileError when there is none, when one is missing, a folder or empty, or when two

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
@@ -25,6 +26,8 @@ from ecgqa.formats.time_axis import rate_shown_by
 from ecgqa.formats.units import to_millivolts
 from ecgqa.formats.upload import Upload, shown
 from ecgqa.record import LEADS, EcgFileError
+
+T = TypeVar("T")
 
 _RATE = re.compile(
     r"(?:(?:ecg|sig|signal|record)_)?(?:fs|sf|sr|hz|rate|srate|sfreq|freq|frequency"
@@ -179,7 +182,7 @@ def _texts(variables: Variables, pattern: re.Pattern[str]) -> list[str]:
     return []
 
 
-def _one_of(values, channel: int):
+def _one_of(values: Sequence[T] | None, channel: int) -> T | None:
     """The value of a channel: its own, or the only one for all; None where there is neither."""
     if not values:
         return None

@@ -8,21 +8,20 @@ What the fields mean: https://physionet.org/physiotools/wag/header-5.htm and sig
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import shutil
 import string
 import tempfile
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import wfdb
 
-from ecgqa.formats.leads import MAX_CHANNELS, LeadChoice, choose_leads
+from ecgqa.formats.leads import LeadChoice, choose_leads
 from ecgqa.formats.recording import (
     MAX_RATE_HZ,
     Recording,
@@ -33,37 +32,30 @@ from ecgqa.formats.recording import (
     stated_or_given,
 )
 from ecgqa.formats.units import to_millivolts
-from ecgqa.formats.upload import Upload, check_size, clean_name, shown
-from ecgqa.record import EcgFileError
+from ecgqa.formats.upload import Upload, check_size, shown
+from ecgqa.formats.wfdb_header import (
+    NO_FILE,
+    Header,
+    data_files,
+    file_name,
+    has_gain,
+    loose,
+    main_header,
+    parse_header,
+    patient_of,
+    refuse_outside,
+    signal_line,
+)
+from ecgqa.record import NO_HEADER, EcgFileError
 
 MAX_SET_BYTES = 512 * 2**20
 """Only the first minutes of a long recording are read, so its files may be larger than others."""
-MAX_HEADER_BYTES = 2**20
-MAX_LINE = 500
-MAX_SEGMENTS = 5000
 
 _BITS_PER_SAMPLE = {
     "8": 8, "16": 16, "24": 24, "32": 32, "61": 16, "80": 8, "160": 16, "212": 12,
     "310": 32 / 3, "311": 32 / 3,
 }  # fmt: skip
 _FLAC_FORMATS = ("508", "516", "524")
-_NO_FILE = "~"
-
-
-@dataclass(frozen=True)
-class Header:
-    """A header file, as far as it was understood.
-
-    n_signals, rate_hz, n_frames: of the record line; None where it leaves them out.
-    lines: the lines under it, plain ASCII: one per signal, or per segment where `is_list`.
-    """
-
-    upload: Upload
-    n_signals: int
-    rate_hz: float | None
-    n_frames: int | None
-    is_list: bool
-    lines: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -95,7 +87,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
             f"{shown(uploads[0].name)} holds only samples. Please add the header file (.hea) of "
             "the same recording: it says which leads they are, the rate and the units."
         )
-    main = _main(headers)
+    main = main_header(headers)
     # Without a rate the standard assumes 250 Hz: that would be a guess, so it is asked for.
     frame_hz = main.rate_hz or stated_or_given(None, rate_hz)[0]
     if frame_hz > MAX_RATE_HZ:
@@ -106,116 +98,56 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         else:
             layout = _lay_out(main, uploads, frame_hz, Path(folder), "record", wanted=None)
         leads_mv, signal_hz, notes = _decode(layout, frame_hz, units, Path(folder), main)
-    used = {u.name for h in headers for u in (h.upload, *_data_files(h, uploads).values())}
+    used = {u.name for h in headers for u in (h.upload, *data_files(h, uploads).values())}
     if unused := [shown(u.name) for u in uploads if u.name not in used]:
         notes += (f"Not part of the recording, left out: {', '.join(unused[:5])}.",)
     signal_hz, rate_notes = stated_or_given(signal_hz, rate_hz)
-    return Recording(leads_mv, signal_hz, main.upload.stem, rate_notes + notes)
+    # A list of segments may leave it to them.
+    told = [header for header in map(patient_of, (main, *headers)) if header != NO_HEADER]
+    header = told[0] if told else NO_HEADER
+    return Recording(leads_mv, signal_hz, main.upload.stem, rate_notes + notes, header=header)
 
 
-def parse_header(upload: Upload) -> Header:
-    """Reads a header file as text. Raises EcgFileError when it is none."""
-    broken = EcgFileError(f"{shown(upload.name)} is not a readable WFDB header file.")
-    if upload.size > MAX_HEADER_BYTES:
-        raise broken
-    # wfdb drops what is not ASCII, and "µV" would become "V": spell it out before that.
-    text = unicodedata.normalize("NFKC", upload.path.read_bytes().decode("utf-8", "replace"))
-    text = text.replace("μ", "u")
-    lines = [line.strip() for line in re.split(r"[\r\n]+", text)]
-    lines = [line for line in lines if line and not line.startswith("#")]
-    if not lines or any(len(line) > MAX_LINE for line in lines):
-        raise broken
-    record = re.fullmatch(
-        r"(?P<name>\S+?)(?P<segments>/\d{1,9})?\s+(?P<signals>\d{1,9})"
-        r"(?:\s+(?P<rate>\d+\.?\d*|\.\d+)(?:[/(]\S*)?(?:\s+(?P<frames>\d{1,18})(?:\s.*)?)?)?",
-        lines[0],
-    )
-    if not record:
-        raise broken
-    n_signals, is_list = int(record["signals"]), record["segments"] is not None
-    expected = int(record["segments"][1:]) if is_list else n_signals
-    if n_signals > MAX_CHANNELS or (is_list and expected > MAX_SEGMENTS):
-        raise EcgFileError(
-            f"{shown(upload.name)} announces {n_signals} signals; up to {MAX_CHANNELS} can be read."
-            if n_signals > MAX_CHANNELS
-            else f"{shown(upload.name)} announces {expected} segments, too many to read."
-        )
-    if n_signals == 0 or expected != len(lines) - 1:
-        raise EcgFileError(
-            f"{shown(upload.name)} announces {expected} {'segments' if is_list else 'signals'} but "
-            f"describes {len(lines) - 1}. The header file seems damaged."
-        )
-    return Header(
-        upload=upload,
-        n_signals=n_signals,
-        # 0 and nothing at all both mean "not stated".
-        rate_hz=float(record["rate"] or 0) or None,
-        n_frames=int(record["frames"] or 0) or None,
-        is_list=is_list,
-        lines=tuple(lines[1:]),
-    )
+@dataclass(frozen=True)
+class _Signals:
+    """The signal lines of a single-segment record, file by file, and what wfdb reads from them.
 
-
-def _main(headers: Sequence[Header]) -> Header:
-    if len(headers) == 1:
-        return headers[0]
-    lists = [header for header in headers if header.is_list]
-    if len(lists) == 1:
-        segments = {_loose(line.split()[0]) for line in lists[0].lines}
-        strangers = [h for h in headers if not h.is_list and _loose(h.upload.stem) not in segments]
-        if not strangers:
-            return lists[0]
-    names = " and ".join(shown(header.upload.name) for header in headers[:2])
-    raise EcgFileError(
-        f"There are {len(headers)} header files ({names}). Please upload one ECG at a time."
-    )
-
-
-def _loose(name: str) -> str:
-    """A name as it compares after a browser or a file system had its way with it.
-
-    Case, characters that no file system likes, and the " (1)" of a second download do not count.
+    lines: as they are in the header; rewritten: with the names of the files in the folder, `safe`.
+    names, per_frame, formats, skews, offsets: one for each line.
     """
-    text = unicodedata.normalize("NFKC", clean_name(name)).casefold()
-    text = re.sub(r"\s*\(\d+\)(?=\.|$)", "", text)
-    return re.sub(r'[<>:"|?*`$!{}]', "", text)
+
+    lines: tuple[str, ...]
+    rewritten: tuple[str, ...]
+    safe: dict[str, str]
+    names: tuple[str, ...]
+    per_frame: tuple[int, ...]
+    formats: tuple[str, ...]
+    skews: tuple[int, ...]
+    offsets: tuple[int, ...]
 
 
-def _data_files(header: Header, uploads: Sequence[Upload]) -> dict[str, Upload]:
-    """File name in the header → the upload that is meant, without those not uploaded."""
-    if header.is_list:
-        return {}
-    others = [upload for upload in uploads if upload.suffix != ".hea"]
-    found: dict[str, Upload] = {}
-    for name in dict.fromkeys(_file_name(line) for line in header.lines):
-        exact = [u for u in others if u.name == name]
-        alike = [u for u in others if _loose(u.name) == _loose(name)]
-        if not alike:  # a header may name its file without the ending
-            alike = [u for u in others if u.suffix and _loose(u.stem) == _loose(name)]
-        if exact or len(alike) == 1:
-            found[name] = (exact or alike)[0]
-    return found
-
-
-def _file_name(line: str) -> str:
-    """The file that a signal line names: what stands before the format, spaces allowed."""
-    match = re.match(r"([^/]+?)\s+\d+(?:x\d+)?(?::\d+)?(?:\+\d+)?(?=\s|$)", line)
-    return match[1] if match else line.split()[0]
-
-
-def _signal_line(file_name: str, line: str) -> str:
-    """A signal line with another file name, and nothing in it but printable ASCII."""
-    rest = line[len(_file_name(line)) :]
-    return file_name + "".join(c if c in string.printable else "?" for c in rest)
-
-
-def _refuse_outside(names: Sequence[str], header: Header) -> None:
-    for name in names:
-        if re.search(r"[/\\:]|\.\.", name):
-            raise EcgFileError(
-                f"{shown(header.upload.name)} points to a file outside the upload "
-                f"(“{shown(name)}”). It was not opened. Header and data must be uploaded together."
-            )
+def _signals(header: Header, rate_hz: float, folder: Path, stem: str) -> _Signals:
+    """The signals of a header, which is written into the folder under other names."""
+    order = list(dict.fromkeys(file_name(line) for line in header.lines))
+    refuse_outside(order, header)
+    # The library addresses a file's signals by their distance from the first: keep them together.
+    lines = sorted(header.lines, key=lambda line: order.index(file_name(line)))
+    safe = {
+        name: name if name == NO_FILE else f"{stem}x{index}.dat" for index, name in enumerate(order)
+    }
+    rewritten = tuple(signal_line(safe[file_name(line)], line) for line in lines)
+    _write_record(folder, stem, rate_hz, header.n_frames or "", rewritten)
+    record = wfdb.rdheader(str(folder / stem))
+    return _Signals(
+        lines=tuple(lines),
+        rewritten=rewritten,
+        safe=safe,
+        names=tuple(name or "" for name in _per_signal(record, "sig_name")),
+        per_frame=tuple(n or 1 for n in _per_signal(record, "samps_per_frame")),
+        formats=tuple(map(str, _per_signal(record, "fmt"))),
+        skews=tuple(n or 0 for n in _per_signal(record, "skew")),
+        offsets=tuple(n or 0 for n in _per_signal(record, "byte_offset")),
+    )
 
 
 def _lay_out(
@@ -231,72 +163,73 @@ def _lay_out(
     wanted: signal names to read where another header chose them, None to find the leads here.
     """
     shown_name = shown(header.upload.name)
-    order = list(dict.fromkeys(_file_name(line) for line in header.lines))
-    _refuse_outside(order, header)
-    # The library addresses a file's signals by their distance from the first: keep them together.
-    lines = sorted(header.lines, key=lambda line: order.index(_file_name(line)))
-    safe = {
-        name: name if name == _NO_FILE else f"{stem}x{index}.dat"
-        for index, name in enumerate(order)
-    }
-    rewritten = [_signal_line(safe[_file_name(line)], line) for line in lines]
-    start = f"{stem} {len(lines)} {rate_hz!r} "
-    _write_header(folder, stem, [start + str(header.n_frames or ""), *rewritten])
-    record = wfdb.rdheader(str(folder / stem))
-    names = tuple(name or "" for name in _per_signal(record, "sig_name"))
-    samples_each, formats = _per_signal(record, "samps_per_frame"), _per_signal(record, "fmt")
-    skews, offsets = _per_signal(record, "skew"), _per_signal(record, "byte_offset")
-    choice = choose_leads(names) if wanted is None else LeadChoice({}, ())
+    signals = _signals(header, rate_hz, folder, stem)
+    choice = choose_leads(signals.names) if wanted is None else LeadChoice({}, ())
     if wanted is None:
         needed = sorted(choice.channels.values())
     else:
-        needed = [index for index, name in enumerate(names) if name in wanted]
-    uploaded = _data_files(header, uploads)
+        needed = [index for index, name in enumerate(signals.names) if name in wanted]
+    uploaded = data_files(header, uploads)
     n_frames = header.n_frames
     total_per_frame = 0
-    for name in dict.fromkeys(_file_name(lines[index]) for index in needed):
-        if name == _NO_FILE:
+    for name in dict.fromkeys(file_name(signals.lines[index]) for index in needed):
+        if name == NO_FILE:
             raise EcgFileError(f"{shown_name} describes leads but names no file with samples.")
         if name not in uploaded:
             raise EcgFileError(
                 f"This header names {shown(name)}, but that file was not uploaded. "
                 "Please upload both together."
             )
-        _refuse_text(uploaded[name])
-        inside = [index for index, line in enumerate(lines) if _file_name(line) == name]
-        per_frame = [samples_each[index] or 1 for index in inside]
-        if min(per_frame) < 1 or len({formats[index] for index in inside}) > 1:
-            raise EcgFileError(f"{shown_name} is contradictory about {shown(name)}.")
-        if any((skews[index] or 0) > rate_hz for index in inside):
-            raise EcgFileError(
-                f"{shown_name} shifts a lead by more than a second. It seems damaged."
-            )
-        total_per_frame += sum(per_frame)
-        held = _frames_held(
-            uploaded[name],
-            str(formats[inside[0]]),
-            sum(per_frame),
-            offsets[inside[0]] or 0,
-        )
-        if held is not None and header.n_frames is not None and held < header.n_frames:
-            raise EcgFileError(
-                f"{shown_name} announces {header.n_frames / rate_hz:.1f} s, but {shown(name)} "
-                f"holds only {held / rate_hz:.1f} s. The file seems cut off: please upload it "
-                "again."
-            )
+        per_frame, held = _check_file(header, name, uploaded[name], signals, rate_hz)
+        total_per_frame += per_frame
         if held is not None:
             n_frames = held if n_frames is None else min(n_frames, held)
-        _place(uploaded[name].path, folder / safe[name])
+        _place(uploaded[name].path, folder / signals.safe[name])
     if n_frames is None:
         raise EcgFileError(f"{shown_name} does not say how long the recording is.")
-    _write_header(folder, stem, [start + str(n_frames), *rewritten])
+    _write_record(folder, stem, rate_hz, n_frames, signals.rewritten)
     return Layout(
-        names=names,
+        names=signals.names,
         n_frames=n_frames,
         samples_per_frame=max(total_per_frame, 1),
         choice=choice,
-        calibrated=all(_has_gain(lines[index]) for index in needed),
+        calibrated=all(has_gain(signals.lines[index]) for index in needed),
     )
+
+
+def _check_file(
+    header: Header, name: str, upload: Upload, signals: _Signals, rate_hz: float
+) -> tuple[int, int | None]:
+    """Samples of a signal file in each frame, and how many frames it holds (None: not known).
+
+    Raises EcgFileError where the header contradicts itself or the file.
+    """
+    shown_name = shown(header.upload.name)
+    _refuse_text(upload)
+    inside = [index for index, line in enumerate(signals.lines) if file_name(line) == name]
+    per_frame = [signals.per_frame[index] for index in inside]
+    if min(per_frame) < 1 or len({signals.formats[index] for index in inside}) > 1:
+        raise EcgFileError(f"{shown_name} is contradictory about {shown(name)}.")
+    if any(signals.skews[index] > rate_hz for index in inside):
+        raise EcgFileError(f"{shown_name} shifts a lead by more than a second. It seems damaged.")
+    first = inside[0]
+    held = _frames_held(upload, signals.formats[first], sum(per_frame), signals.offsets[first])
+    if held is not None and header.n_frames is not None and held < header.n_frames:
+        raise EcgFileError(
+            f"{shown_name} announces {header.n_frames / rate_hz:.1f} s, but {shown(name)} "
+            f"holds only {held / rate_hz:.1f} s. The file seems cut off: please upload it again."
+        )
+    return sum(per_frame), held
+
+
+def _listed(main: Header) -> list[tuple[str, int]]:
+    """Names and lengths in frames of the segments that a header lists."""
+    segments = [re.fullmatch(r"(\S+)\s+(\d{1,18})(?:\s.*)?", line) for line in main.lines]
+    if not all(segments):
+        raise EcgFileError(f"The list of segments in {shown(main.upload.name)} is damaged.")
+    listed = [(segment[1], int(segment[2])) for segment in segments if segment]
+    refuse_outside([name for name, _ in listed], main)
+    return listed
 
 
 def _lay_out_segments(
@@ -307,66 +240,72 @@ def _lay_out_segments(
     folder: Path,
 ) -> Layout:
     """Puts as many segments as the first minutes need into the folder, under one header."""
-    by_stem = {_loose(h.upload.stem): h for h in headers if not h.is_list}
-    segments = [re.fullmatch(r"(\S+)\s+(\d{1,18})(?:\s.*)?", line) for line in main.lines]
-    if not all(segments):
-        raise EcgFileError(f"The list of segments in {shown(main.upload.name)} is damaged.")
-    listed = [(segment[1], int(segment[2])) for segment in segments if segment]
-    _refuse_outside([name for name, _ in listed], main)
+    by_stem = {loose(h.upload.stem): h for h in headers if not h.is_list}
+    listed = _listed(main)
     variable = listed[0][1] == 0  # else every segment has the same channels
     budget = samples_kept(rate_hz, n_channels=main.n_signals)
     lines: list[str] = []
     n_frames = 0
-    choice: LeadChoice | None = None
-    names: tuple[str, ...] = ()
-    widest, calibrated = main.n_signals, True
+    whole: Layout | None = None
     for index, (name, length) in enumerate(listed):
         if n_frames >= budget:
             break
-        if name == _NO_FILE:
-            lines.append(f"{_NO_FILE} {length}")
-            n_frames += length
+        n_frames += length
+        if name == NO_FILE:
+            lines.append(f"{NO_FILE} {length}")
             continue
-        header = by_stem.get(_loose(name))
+        header = by_stem.get(loose(name))
         if header is None:
             raise EcgFileError(
                 f"{shown(main.upload.name)} names the segment {shown(name)}, but {shown(name)}.hea "
                 "was not uploaded. Please upload all files of the recording together."
             )
         stem = f"segment{index}"
-        if choice is None and variable:  # the layout segment: names and units, no samples
-            unfiled = [_signal_line(_NO_FILE, line) for line in header.lines]
-            start = f"{stem} {header.n_signals} {rate_hz!r} 0"
-            _write_header(folder, stem, [start, *unfiled])
-            record = wfdb.rdheader(str(folder / stem))
-            names = tuple(n or "" for n in _per_signal(record, "sig_name"))
-            choice = choose_leads(names)
-        else:
-            wanted = None
-            if variable and choice is not None:
-                wanted = [names[channel] for channel in choice.channels.values()]
-            layout = _lay_out(header, uploads, rate_hz, folder, stem, wanted)
-            if layout.n_frames < length:
-                raise EcgFileError(
-                    f"{shown(main.upload.name)} announces {length / rate_hz:.1f} s for the segment "
-                    f"{shown(name)}, which holds only {layout.n_frames / rate_hz:.1f} s."
-                )
-            if choice is None:
-                choice, names = layout.choice, layout.names
-            elif not variable and layout.names != names:
-                raise EcgFileError(
-                    f"The segments of {shown(main.upload.name)} hold different leads, although "
-                    "its header says they are alike. It seems damaged."
-                )
-            widest = max(widest, layout.samples_per_frame)
-            calibrated = calibrated and layout.calibrated
         lines.append(f"{stem} {length}")
-        n_frames += length
-    if choice is None:
+        if whole is None and variable:
+            whole = _layout_segment(header, rate_hz, folder, stem)
+            continue
+        wanted = None
+        if whole is not None and variable:
+            wanted = [whole.names[channel] for channel in whole.choice.channels.values()]
+        layout = _lay_out(header, uploads, rate_hz, folder, stem, wanted)
+        if layout.n_frames < length:
+            raise EcgFileError(
+                f"{shown(main.upload.name)} announces {length / rate_hz:.1f} s for the segment "
+                f"{shown(name)}, which holds only {layout.n_frames / rate_hz:.1f} s."
+            )
+        whole = _joined(whole, layout, variable, main)
+    if whole is None:
         raise EcgFileError(f"{shown(main.upload.name)} lists no segment with samples.")
     start = f"record/{len(lines)} {main.n_signals} {rate_hz!r} {n_frames}"
     _write_header(folder, "record", [start, *lines])
-    return Layout(names, n_frames, widest, choice, calibrated)
+    widest = max(whole.samples_per_frame, main.n_signals)
+    return replace(whole, n_frames=n_frames, samples_per_frame=widest)
+
+
+def _layout_segment(header: Header, rate_hz: float, folder: Path, stem: str) -> Layout:
+    """The first segment of a variable record: names and units of all signals, no samples."""
+    unfiled = tuple(signal_line(NO_FILE, line) for line in header.lines)
+    _write_record(folder, stem, rate_hz, 0, unfiled)
+    record = wfdb.rdheader(str(folder / stem))
+    names = tuple(name or "" for name in _per_signal(record, "sig_name"))
+    return Layout(names, 0, 1, choose_leads(names), calibrated=True)
+
+
+def _joined(whole: Layout | None, segment: Layout, variable: bool, main: Header) -> Layout:
+    """A record so far and one segment more. Raises EcgFileError where their leads must be alike."""
+    if whole is None:
+        return segment
+    if not variable and segment.names != whole.names:
+        raise EcgFileError(
+            f"The segments of {shown(main.upload.name)} hold different leads, although "
+            "its header says they are alike. It seems damaged."
+        )
+    return replace(
+        whole,
+        samples_per_frame=max(whole.samples_per_frame, segment.samples_per_frame),
+        calibrated=whole.calibrated and segment.calibrated,
+    )
 
 
 def _decode(
@@ -407,25 +346,23 @@ def _decode(
     return leads_mv, frame_rate_hz * finest, notes
 
 
-def _per_signal(record: wfdb.Record | wfdb.MultiRecord, field: str) -> list:
+def _per_signal(record: wfdb.Record | wfdb.MultiRecord, field: str) -> list[Any]:
     """A field with one value per signal. Raises EcgFileError where the library found none."""
-    values = getattr(record, field, None)
+    values: list[Any] | None = getattr(record, field, None)
     if values is None:
         raise EcgFileError("The header file does not describe its signals. It seems damaged.")
     return values
 
 
+def _write_record(
+    folder: Path, stem: str, rate_hz: float, n_frames: int | str, lines: Sequence[str]
+) -> None:
+    """The header of a single-segment record; no number of frames (""): unknown."""
+    _write_header(folder, stem, [f"{stem} {len(lines)} {rate_hz!r} {n_frames}", *lines])
+
+
 def _write_header(folder: Path, stem: str, lines: Sequence[str]) -> None:
     (folder / f"{stem}.hea").write_text("\n".join(lines) + "\n", encoding="ascii")
-
-
-def _has_gain(line: str) -> bool:
-    """Raises EcgFileError where the gain is beyond all range: every voltage would be zero."""
-    fields = line[len(_file_name(line)) :].split()
-    gain = re.match(r"-?\d*\.?\d+(?:e[+-]?\d+)?", fields[1]) if len(fields) > 1 else None
-    if gain and math.isinf(float(gain[0])):
-        raise EcgFileError(f"The header file states a gain of {gain[0]}. It seems damaged.")
-    return bool(gain) and float(gain[0]) != 0
 
 
 def _frames_held(upload: Upload, fmt: str, per_frame: int, byte_offset: int) -> int | None:

@@ -123,8 +123,8 @@ def _decoded(data: bytes) -> str:
     for mark, encoding in _BYTE_ORDER_MARKS.items():
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding, "replace")
-    if encoding := _ZEROS.get(data[:2]):
-        return data.decode(encoding, "replace")
+    if zeros := _ZEROS.get(data[:2]):
+        return data.decode(zeros, "replace")
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError:

@@ -14,6 +14,7 @@ import numpy as np
 from ecgqa.formats.leads import choose_leads
 from ecgqa.formats.recording import Recording, kept_note, samples_kept, stated_or_given
 from ecgqa.formats.scp.huffman import Table, decode, parse_tables
+from ecgqa.formats.scp.patient import header_in
 from ecgqa.formats.scp.sections import Lead, ScpFile, Signals, parse
 from ecgqa.formats.upload import Upload, check_size, shown
 from ecgqa.record import EcgFileError
@@ -73,7 +74,7 @@ def read(uploads: Sequence[Upload], rate_hz: float | None, units: str | None) ->
         notes += ("The cart stored fewer samples between the beats; they were interpolated.",)
     if not scp.sound:
         notes += ("The checksum of the file is wrong: it was changed or damaged.",)
-    return Recording(leads_mv, signal_hz, upload.stem, notes)
+    return Recording(leads_mv, signal_hz, upload.stem, notes, header=header_in(scp.patient))
 
 
 def _decimation(scp: ScpFile) -> int:

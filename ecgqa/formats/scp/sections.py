@@ -2,7 +2,7 @@
 
 EN 1064: the file begins with its checksum and length, then come section 0 (where the others are)
 and the others, each with a header of 16 bytes: checksum, number, length, two versions, 6 reserved
-bytes. Numbers are little-endian. Section 1, with the patient's name, is never looked at.
+bytes. Numbers are little-endian. What section 1 says of the patient: `ecgqa.formats.scp.patient`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from ecgqa.record import EcgFileError
 _RECORD_BYTES, _HEADER_BYTES, _POINTER_BYTES, _LEAD_BYTES = 6, 16, 10, 9
 _BEAT_BYTES, _ZONE_BYTES = 14, 8
 _NEEDED = {2, 3, 4, 5, 6}
+_PATIENT = 1  # that it is cut off or damaged keeps nothing from being read
 
 # Lead numbers of the standard's table of leads. 24 to 30 and 65 up are other systems, or reversed.
 _LEAD_NAMES = {
@@ -72,6 +73,7 @@ class ScpFile:
     beat_ms, fiducial: length of the reference beat, and its sample that lies on a beat's fiducial.
     zones: sample numbers of the stretches that bimodal compression kept whole, first and last.
     sound: whether the checksum of the file is right.
+    patient: the bytes of section 1.
     """
 
     leads: tuple[Lead, ...]
@@ -85,6 +87,7 @@ class ScpFile:
     rhythm: Signals | None
     bimodal: bool
     sound: bool
+    patient: bytes = b""
 
 
 def looks_right(head: bytes) -> bool:
@@ -131,6 +134,7 @@ def parse(upload: Upload) -> ScpFile:
             rhythm=_signals(bodies.get(6), len(leads)),
             bimodal=len(bodies.get(6, b"")) > 5 and bodies[6][5] == 1,
             sound=crc == binascii.crc_hqx(content[2:length], 0xFFFF),
+            patient=bodies.get(_PATIENT, b""),
         )
     except struct.error as error:
         raise EcgFileError(f"A section of {shown(upload.name)} ends too early.") from error
@@ -147,7 +151,10 @@ def _bodies(content: bytes, upload: Upload) -> dict[int, bytes]:
     bodies: dict[int, bytes] = {}
     for at in pointers[:1000]:
         number, length, place = struct.unpack_from("<HII", content, at)
-        if number not in _NEEDED or number in bodies or length <= _HEADER_BYTES:
+        if number not in {*_NEEDED, _PATIENT} or number in bodies or length <= _HEADER_BYTES:
+            continue
+        if number == _PATIENT:
+            bodies[number] = content[max(place, 1) - 1 :][_HEADER_BYTES:length]
             continue
         if place < 1 or place - 1 + length > len(content):
             raise EcgFileError(
