@@ -31,8 +31,8 @@ from noise import noisy
 from ecgqa import ECG, measure
 from ecgqa.gallery.simulate import simulate
 from ecgqa.record import LEADS
-from training import ptbxl
-from training.evaluate import area
+from training.data import ptbxl
+from training.judge.evaluate import area
 
 NAMES = {
     "p": ("p_on", "p_peak", "p_off"),

@@ -67,7 +67,7 @@ def cinc2011(folder: Path) -> tuple[list[np.ndarray], np.ndarray]:
 
 def unreadable(signals: list[np.ndarray], rate_hz: float) -> np.ndarray:
     """Verdicts on signals [12, n] mV."""
-    return np.array([not assess(ECG(signal, rate_hz, "")).readable for signal in signals])
+    return np.array([not assess(ECG(signal, rate_hz, "")).acceptable for signal in signals])
 
 
 def accuracy(bad: np.ndarray, found: np.ndarray) -> str:
@@ -164,7 +164,7 @@ def main() -> None:
     print(f"  with none of these noted: {share(unreadable(list(ptbxl(folder, clean)), 100))}")
     files = args.folder / "ludb" / "data"
     ecgs = [ludb.read(files, name) for name in ludb.records(files)]
-    print(f"LUDB, unreadable: {share(np.array([not assess(ecg).readable for ecg in ecgs]))}")
+    print(f"LUDB, unreadable: {share(np.array([not assess(ecg).acceptable for ecg in ecgs]))}")
 
     late = [row for row in rows if int(row["strat_fold"]) > 8][::2]
     said: dict[str, list[str]] = {name: [] for name in SWAPS}

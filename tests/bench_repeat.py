@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from ecgqa import ECG, measure
 from ecgqa.measure.numbers import MEASURED
-from training import ptbxl
+from training.data import ptbxl
 
 
 def main() -> None:

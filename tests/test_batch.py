@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -97,6 +99,19 @@ def test_what_was_done_before_a_stop_is_kept_and_not_done_again(
     batch_module.batch(found, PLAN, out, scheduler=cluster)
     assert len(resumed) == 2 and not set(resumed) & set(written)
     assert out.read_bytes() == whole.read_bytes()
+
+
+def test_a_file_that_changed_after_a_stop_is_read_again(archive):
+    (files, *_) = found = recordings(archive)
+    before = PLAN.digest(found)
+    assert PLAN.digest(found) == before
+    path = Path(files[0])
+    known = path.stat()
+    try:
+        os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns + 1_000_000_000))
+        assert PLAN.digest(found) != before
+    finally:
+        os.utime(path, ns=(known.st_atime_ns, known.st_mtime_ns))
 
 
 def test_csv_by_its_suffix_and_plain_words_for_another(archive, tmp_path, capsys, cluster):

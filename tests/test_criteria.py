@@ -12,8 +12,8 @@ from ecgqa.gallery.simulate import simulate
 from ecgqa.measure import Measurements
 from ecgqa.measure.criteria import CRITERIA, INTERVALS, checks, largest_limb_mv
 from ecgqa.record import ECG
-from training.ptbxl import concept_names
-from training.questions import RANGES_MS, statement_names
+from training.data.ptbxl import concept_names
+from training.data.questions import RANGES_MS, statement_names
 
 NUMBERS = Measurements(
     rate_bpm=72, rr_ms=833, rr_spread_ms=20, pr_ms=160, qrs_ms=86, qt_ms=390,

@@ -323,7 +323,7 @@ def test_the_terminal_prints_the_same_numbers(tmp_path, capsys):
         write_dir=str(tmp_path),
     )  # fmt: skip
     files = [str(tmp_path / f"one.{end}") for end in ("hea", "dat")]
-    assert main(["measure", *files, "--json"]) == 0
+    assert main(["measure", *files, "--json", "--beats"]) == 0
     told = json.loads(capsys.readouterr().out)["measurements"]
     assert told["qrs_ms"] == measure(read_ecg(files)).qrs_ms
     assert len(told["beats"]) == len(measure(read_ecg(files)).beats)

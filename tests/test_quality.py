@@ -7,9 +7,11 @@ import csv
 import numpy as np
 import pytest
 from electrodes import SWAPS, swapped
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ecgqa.gallery.simulate import simulate
-from ecgqa.measure.quality import LOST, assess
+from ecgqa.measure.quality import LOST, assess, without_lost
 from ecgqa.record import ECG, LEADS
 
 RATE_HZ = 500
@@ -87,14 +89,32 @@ FAULTS = {
 
 @pytest.mark.parametrize(("rate_hz", "seconds"), [(100, 10), (250, 4.9), (500, 30), (1000, 10)])
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_lost_lead_makes_the_recording_unreadable_and_is_named(fault, rate_hz, seconds):
+def test_a_lost_lead_is_named_and_left_out_of_a_recording_that_should_be_made_again(
+    fault, rate_hz, seconds
+):
     fine = simulate("normal", seconds=seconds, rate_hz=rate_hz).ecg
     assert assess(fine).readable and not assess(fine).leads
     lost = assess(ECG(with_fault(fine.signal_mv, rate_hz, fault), rate_hz, "made"))
-    assert not lost.readable and set(lost.leads) == {"V2"}
+    assert lost.readable and not lost.acceptable and set(lost.leads) == {"V2"}
     assert FAULTS[fault] in lost.leads["V2"] and FAULTS[fault] in LOST
-    assert "cannot be read" in lost.reasons[0] and " V2." in lost.reasons[0]
+    assert lost.reasons[0].startswith("No usable signal in V2:") and lost.lost == ("V2",)
     assert lost.reasons[0].count("V") == 1
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.sets(st.sampled_from(LEADS)), st.sets(st.sampled_from(LEADS)))
+def test_with_more_than_half_of_the_recorded_leads_lost_nothing_is_read(missing, flat):
+    signal_mv = clean_mv().copy()
+    signal_mv[[LEADS.index(lead) for lead in flat]] = 0.0
+    signal_mv[[LEADS.index(lead) for lead in missing]] = np.nan
+    ecg = ECG(signal_mv, 500, "made")
+    quality = assess(ecg)
+    lost, recorded = flat - missing, set(LEADS) - missing
+    assert set(quality.lost) == lost and quality.acceptable is (bool(recorded) and not lost)
+    assert quality.readable is (bool(recorded) and 2 * len(lost) <= len(recorded))
+    seen = without_lost(ecg, quality)
+    gone = missing | lost if quality.readable else missing
+    assert set(seen.missing_leads) == gone and set(ecg.missing_leads) == missing
 
 
 @pytest.mark.parametrize("finding", ["atrial fibrillation", "complete left bundle branch block"])
@@ -111,7 +131,8 @@ def test_one_bad_minute_of_ten_is_mentioned_nowhere_but_six_are_too_many():
         signal_mv = ecg.signal_mv.copy()
         signal_mv[7, : minutes * 6000] = 0.0
         quality = assess(ECG(signal_mv, 100, "made"))
-        assert quality.readable is readable and (quality.leads == {}) is readable
+        assert quality.acceptable is readable and (quality.leads == {}) is readable
+        assert quality.lost == (() if readable else (LEADS[7],))
 
 
 @pytest.mark.parametrize("value", [0.0, np.nan])
@@ -200,6 +221,6 @@ def test_people_and_assess_agree_on_real_recordings(ecg_data):
             path = folder / f"{row['record']}.txt"
             if path.exists() and len(found[row["quality"]]) < 30:
                 signal_mv = np.loadtxt(path, delimiter=",", dtype=int)[:, 1:].T * 0.005
-                found[row["quality"]].append(quality_of(signal_mv).readable)
+                found[row["quality"]].append(quality_of(signal_mv).acceptable)
     assert np.mean(found["unacceptable"]) <= 0.15
     assert np.mean(found["acceptable"]) >= 0.85

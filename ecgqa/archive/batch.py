@@ -15,12 +15,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
-from dask.distributed import Client, LocalCluster, as_completed
+from dask.distributed import Client, Future, LocalCluster, as_completed
+from dask.typing import Key
 from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
 from ecgqa.archive.columns import Plan
-from ecgqa.archive.rows import rows
+from ecgqa.archive.rows import Row, rows
 
 PART = 32  # recordings that a worker takes, and the encoder sees, at a time
 AHEAD = 3  # parts that wait for each worker
@@ -78,13 +79,13 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Client]:
 
 
 def _computed(
-    client: Client, parts: list, missing: list[int], plan: Plan
-) -> Iterator[tuple[int, list[dict]]]:
+    client: Client, parts: Sequence[Sequence[tuple[str, ...]]], missing: list[int], plan: Plan
+) -> Iterator[tuple[int, list[Row]]]:
     """(number, rows) of each missing part as it is done; a few wait, so that memory stays flat."""
     waiting = iter(missing)
-    numbers = {}
+    numbers: dict[Key, int] = {}
 
-    def submit(number: int):
+    def submit(number: int) -> Future[list[Row]]:
         future = client.submit(rows, parts[number], plan, pure=False)
         numbers[future.key] = number
         return future

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import pyarrow as pa
 
@@ -61,9 +62,22 @@ class Plan:
         return pa.schema(fields, metadata=named)
 
     def digest(self, recordings: list[tuple[str, ...]]) -> str:
-        """Hex digest of the plan and of the list of files: a resumed run must have the same."""
-        whole = json.dumps([asdict(self), recordings], sort_keys=True)
+        """Hex digest of the plan and of the files, their sizes and times of change.
+
+        A resumed run must have the same.
+        """
+        stamps = [_stamp(Path(file)) for files in recordings for file in files]
+        whole = json.dumps([asdict(self), recordings, stamps], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Size and time of change of a file, None where it cannot be looked at from here."""
+    try:
+        known = file.stat()
+    except OSError:
+        return None
+    return known.st_size, known.st_mtime_ns
 
 
 def score_column(name: str) -> str:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ecgqa import EcgFileError
 from ecgqa.formats import supported_suffixes
-from ecgqa.gallery.gallery import files_below, files_of
+from ecgqa.gallery.gallery import files_below, grouped
 
 
-def recordings(source: str | os.PathLike) -> list[tuple[str, ...]]:
+def recordings(source: str | os.PathLike[str]) -> list[tuple[str, ...]]:
     """Absolute paths of the files of each recording, the main file first.
 
     source: a folder, which is searched with its subfolders (links and hidden names are passed
@@ -29,9 +29,7 @@ def recordings(source: str | os.PathLike) -> list[tuple[str, ...]]:
         mains = [place.parent / line.strip() for line in lines if line.strip()]
     else:
         raise EcgFileError(f"The archive “{source}” was not found.")
-    sets = [tuple(map(str, files_of(main))) for main in dict.fromkeys(mains)]
-    of_a_header = {file for files in sets for file in files[1:]}
-    found = [files for files in sets if files[0] not in of_a_header]
+    found = [tuple(map(str, files)) for files in grouped(mains)]
     if not found:
         raise EcgFileError(f"There is no file in “{source}” that could be an ECG.")
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +14,15 @@ from ecgqa.answer.findings import UNNAMED, named_findings
 from ecgqa.archive.codes import SCP_CODES
 from ecgqa.archive.columns import MEASURED, QTC, Plan, score_column
 from ecgqa.measure.numbers import reasons
-from ecgqa.measure.quality import assess
+from ecgqa.measure.quality import assess, without_lost
 from ecgqa.model.tensor import model_input
+
+Row = dict[str, Any]
 
 DECIMALS = 4  # of probabilities and numbers: far below what repeats
 
 
-def rows(recordings: Sequence[tuple[str, ...]], plan: Plan) -> list[dict]:
+def rows(recordings: Sequence[tuple[str, ...]], plan: Plan) -> list[Row]:
     """One row for each recording, in the order given; what cannot be read has its error.
 
     The encoder sees those that can be read together, so the numbers depend on nothing but the
@@ -47,9 +50,9 @@ def _assistant(checkpoint: str | None, llm: str | None) -> EcgAssistant:
     return EcgAssistant.load(checkpoint, llm)
 
 
-def _read(files: tuple[str, ...], plan: Plan) -> tuple[dict, ECG | None]:
+def _read(files: tuple[str, ...], plan: Plan) -> tuple[Row, ECG | None]:
     """What the file, its quality and its measurements say, and the ten seconds they are about."""
-    row: dict = {"recording": files[0]}
+    row: Row = {"recording": files[0]}
     try:
         whole = read_ecg(files)
         ecg = whole.stretch(0)
@@ -75,7 +78,7 @@ def _read(files: tuple[str, ...], plan: Plan) -> tuple[dict, ECG | None]:
     return row, ecg
 
 
-def _measured(ecg: ECG) -> dict:
+def _measured(ecg: ECG) -> Row:
     m = measure(ecg)
     numbers = {name: _rounded(getattr(m, name)) for name in MEASURED}
     numbers |= {f"qtc_{name.lower()}_ms": _rounded(m.qtc_ms.get(name)) for name in QTC}
@@ -87,12 +90,14 @@ def _rounded(value: float | None) -> float | None:
 
 
 @torch.no_grad()
-def _score(assistant: EcgAssistant, usable: list[tuple[dict, ECG]]) -> None:
+def _score(assistant: EcgAssistant, usable: list[tuple[Row, ECG]]) -> None:
     """Probabilities of all statements; none for what is not readable."""
     readable = [(row, ecg) for row, ecg in usable if row["readable"]]
     if not readable:
         return
-    signals = torch.from_numpy(np.stack([model_input(ecg) for _, ecg in readable]))
+    signals = torch.from_numpy(
+        np.stack([model_input(without_lost(ecg, assess(ecg))) for _, ecg in readable])
+    )
     each = assistant.model.encode(signals).statement_logits.float().sigmoid().tolist()
     names = assistant.model.encoder.config.statements
     for (row, _), chances in zip(readable, each, strict=True):
@@ -103,15 +108,16 @@ def _score(assistant: EcgAssistant, usable: list[tuple[dict, ECG]]) -> None:
         row["scp_codes"] = "; ".join(SCP_CODES[name] for name in there if name in SCP_CODES)
 
 
-def _ask(assistant: EcgAssistant, questions: Sequence[str], row: dict, ecg: ECG) -> None:
+def _ask(assistant: EcgAssistant, questions: Sequence[str], row: Row, ecg: ECG) -> None:
     """Each question by itself; one that cannot be asked is declined with the reason."""
     for place, question in enumerate(questions, 1):
         try:
             answer = assistant.ask(question, ecg)
-            said = (answer.text, _rounded(answer.confidence), answer.declined, answer.remarks)
+            text: str | None = answer.text
+            confidence = _rounded(answer.confidence)
+            declined, remarks = answer.declined, answer.remarks
         except QuestionError as error:
-            said = (None, None, True, (str(error),))
-        text, confidence, declined, remarks = said
+            text, confidence, declined, remarks = None, None, True, (str(error),)
         row |= {
             f"answer_{place}": text,
             f"confidence_{place}": confidence,

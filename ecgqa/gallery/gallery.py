@@ -7,7 +7,7 @@ recordings of a folder of the user's own. Nothing is downloaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -24,6 +24,7 @@ SIMULATED = "Simulated: "
 REAL = "Real: 12-lead ECG of pydicom"
 # More names than this help nobody to find one.
 MOST_FROM_FOLDER = 5000
+_SEED = 7
 _SUFFIXES = (".hea", ".dcm", ".dicom", ".csv", ".tsv")
 
 
@@ -37,7 +38,7 @@ class Gallery:
     Raises EcgFileError when the folder is not there.
     """
 
-    def __init__(self, folder: str | os.PathLike | None = None):
+    def __init__(self, folder: str | os.PathLike[str] | None = None):
         self._folder = None if folder is None else Path(folder).expanduser().resolve()
         if self._folder is not None and not self._folder.is_dir():
             raise EcgFileError(f"The gallery folder “{folder}” was not found.")
@@ -53,6 +54,10 @@ class Gallery:
         if name in self._from_folder:
             return read_ecg(self._files(self._from_folder[name]))
         return _simulated(name)
+
+    def three_others(self, *ecgs: ECG | None) -> list[tuple[str, ECG]]:
+        """Three other patients for the dependence test, the same ones for the same recordings."""
+        return self.random_other([ecg.sha256 for ecg in ecgs if ecg is not None], 3, _SEED)
 
     def random_other(
         self, exclude_sha256: str | Collection[str], count: int, seed: int
@@ -164,6 +169,13 @@ def files_of(main: Path) -> list[Path]:
     return list(dict.fromkeys([main, *there]))
 
 
+def grouped(mains: Iterable[Path]) -> list[tuple[Path, ...]]:
+    """The files of each recording, its main file first; what a header names is none of its own."""
+    sets = [tuple(files_of(main)) for main in dict.fromkeys(mains)]
+    of_a_header = {file for files in sets for file in files[1:]}
+    return [files for files in sets if files[0] not in of_a_header]
+
+
 def _data_files(header: Path) -> list[str]:
     """Names of the data files in a WFDB header; only plain names, no paths."""
     try:
@@ -171,6 +183,6 @@ def _data_files(header: Path) -> list[str]:
             lines = stream.read(65536).decode("latin-1").splitlines()
     except OSError:
         return []
-    lines = [line.split() for line in lines if line.strip() and not line.startswith("#")]
-    named = dict.fromkeys(fields[0] for fields in lines[1:])
+    rows = [line.split() for line in lines if line.strip() and not line.startswith("#")]
+    named = dict.fromkeys(fields[0] for fields in rows[1:])
     return [name for name in named if Path(name).name == name and "\\" not in name]

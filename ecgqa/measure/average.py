@@ -21,7 +21,7 @@ TO_SD, OF_MEDIAN = 1 / 0.6745, 1.2533  # of a median absolute deviation; of a me
 
 def average(beats: np.ndarray) -> np.ndarray:
     """[b, leads, m] mV, finite -> [leads, m] mV."""
-    median = np.median(beats, axis=0)
+    median: np.ndarray = np.median(beats, axis=0)
     if len(beats) < FEWEST:
         return median
     level = np.median(median, axis=1, keepdims=True)
@@ -37,12 +37,13 @@ def average(beats: np.ndarray) -> np.ndarray:
         for row, least in zip(own, CHANCE * sd, strict=True):
             row[:] = pywt.threshold(row, least, "garrote")
     even = pywt.iswt(kept, WAVELET, norm=True, axis=-1)[:, block : block + parts.shape[1]]
-    return (turn @ even) * spread_mv + level
+    cleaned: np.ndarray = (turn @ even) * spread_mv + level
+    return cleaned
 
 
 def _details(x: np.ndarray) -> list[np.ndarray]:
     """Approximation and details, coarse to fine, of the stationary wavelet transform."""
-    return pywt.swt(x, WAVELET, LEVELS, axis=-1, trim_approx=True, norm=True)
+    return list(pywt.swt(x, WAVELET, LEVELS, axis=-1, trim_approx=True, norm=True))
 
 
 def _at_end(x: np.ndarray, before: int, after: int) -> list[tuple[int, int]]:

@@ -125,7 +125,8 @@ def _sort_by_shape(leads_mv: np.ndarray, peaks: np.ndarray) -> Found:
 def _unit(pieces: np.ndarray) -> np.ndarray:
     """[b, leads, m] -> [b, leads * m] of length 1, each lead without its mean."""
     flat = (pieces - pieces.mean(axis=2, keepdims=True)).reshape(len(pieces), -1)
-    return flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-9)
+    unit: np.ndarray = flat / (np.linalg.norm(flat, axis=1, keepdims=True) + 1e-9)
+    return unit
 
 
 def _shifted(around: np.ndarray, template: np.ndarray) -> np.ndarray:
@@ -135,4 +136,5 @@ def _shifted(around: np.ndarray, template: np.ndarray) -> np.ndarray:
     form = template.reshape(around.shape[1], width)
     product = np.einsum("blsm,lm->bs", windows, form, optimize=True)
     power = ((windows - windows.mean(axis=3, keepdims=True)) ** 2).sum(axis=(1, 3))
-    return product / (np.sqrt(power) + 1e-9)
+    alike: np.ndarray = product / (np.sqrt(power) + 1e-9)
+    return alike

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from itertools import pairwise
+from typing import TypeVar
 
 import numpy as np
 
-from ecgqa.measure.measurements import Measurements
+from ecgqa.measure.measurements import Measurements, Times
 from ecgqa.measure.measurements import measure as measure_together
 from ecgqa.measure.signal import LIMB
 from ecgqa.record import ECG
+
+T = TypeVar("T", bound=Times)
 
 SHORTEST_S = 1.5
 MOST_COLUMNS = 12
@@ -23,7 +26,12 @@ _AXES = ("p_axis_deg", "qrs_axis_deg", "t_axis_deg")
 
 
 def measure(ecg: ECG) -> Measurements:
-    """Measure an ECG. Never raises for a valid `ECG`: what cannot be measured is None.
+    """Measure an ECG. Never raises for a valid `ECG`: what cannot be measured is None."""
+    return replace(_measured(ecg), age_years=ecg.header.age_years, sex=ecg.header.sex)
+
+
+def _measured(ecg: ECG) -> Measurements:
+    """The numbers, without whose they are.
 
     Where no lead runs through, rate and RR come from the beats of all columns (RR within them
     only) and everything else from the column with the most limb leads. Where one does (a rhythm
@@ -79,7 +87,7 @@ def _columns(ecg: ECG) -> list[ECG]:
 def _at(one: Measurements, later_s: float) -> Measurements:
     """Measurements of a column, their beats in seconds from the start of the recording."""
 
-    def moved(times):
+    def moved(times: T) -> T:
         at = {
             f.name: getattr(times, f.name) + later_s
             for f in fields(times)

@@ -84,6 +84,9 @@ class Measurements:
         missing; the sample `median_beat_r_index` is R; sampled at `median_beat_rate_hz`.
     median_beat: the waves of the median beat in seconds from its first sample, and per lead.
     not_measurable: name of a number → why it is None, in plain words.
+    by_hand: marks of the median beat that a reader has moved (`ecgqa.measure.by_hand`).
+    age_years, sex: of the patient, from `ECG.header`: they say which limits are normal, nothing is
+        measured otherwise.
     """
 
     rate_bpm: float | None = None
@@ -110,6 +113,9 @@ class Measurements:
     median_beat_rate_hz: float | None = None
     median_beat: Beat | None = None
     not_measurable: dict[str, str] = field(default_factory=dict)
+    by_hand: tuple[str, ...] = ()
+    age_years: float | None = None
+    sex: str = ""
 
 
 def measure(ecg: ECG) -> Measurements:
@@ -141,15 +147,7 @@ def measure(ecg: ECG) -> Measurements:
     qt_ms = _ms(waves.qrs_on, waves.t_off)
     irregularity = _irregularity(rr_s, kinds)
     leads = _voltages(median_mv, common)
-    axes = {
-        "p_axis_deg": _axis_deg(median_mv, waves.p_on, waves.p_off),
-        "qrs_axis_deg": _axis_deg(median_mv, waves.qrs_on, waves.qrs_off),
-        "t_axis_deg": _axis_deg(median_mv, waves.t_on, waves.t_off),
-    }
-    for name, value in axes.items():
-        if value is None:
-            first = name.replace("axis_deg", "ms").replace("t_ms", "qt_ms")
-            why.setdefault(name, why.get(first, "fewer than two limb leads, or no net area"))
+    axes = _axes_deg(median_mv, waves, why)
     return Measurements(
         rate_bpm=60.0 / rr_mean_s,
         rr_ms=1000.0 * rr_mean_s,
@@ -161,8 +159,10 @@ def measure(ecg: ECG) -> Measurements:
         pr_ms=pr_ms,
         qrs_ms=_ms(waves.qrs_on, waves.qrs_off),
         qt_ms=qt_ms,
-        qtc_ms={} if qt_ms is None else _corrected(qt_ms, rr_mean_s),
-        **axes,
+        qtc_ms={} if qt_ms is None else corrected(qt_ms, rr_mean_s),
+        p_axis_deg=axes["p_axis_deg"],
+        qrs_axis_deg=axes["qrs_axis_deg"],
+        t_axis_deg=axes["t_axis_deg"],
         sokolow_lyon_mv=_sum_mv(leads, "V1", ("V5", "V6")),
         cornell_mv=_sum_mv(leads, "V3", ("aVL",)),
         leads=leads,
@@ -176,6 +176,20 @@ def measure(ecg: ECG) -> Measurements:
     )
 
 
+def _axes_deg(median_mv: np.ndarray, waves: Waves, why: dict[str, str]) -> dict[str, float | None]:
+    """The three axes by their names in `Measurements`; for those not measurable adds to `why`."""
+    axes = {
+        "p_axis_deg": _axis_deg(median_mv, waves.p_on, waves.p_off),
+        "qrs_axis_deg": _axis_deg(median_mv, waves.qrs_on, waves.qrs_off),
+        "t_axis_deg": _axis_deg(median_mv, waves.t_on, waves.t_off),
+    }
+    for name, value in axes.items():
+        if value is None:
+            first = name.replace("axis_deg", "ms").replace("t_ms", "qt_ms")
+            why.setdefault(name, why.get(first, "fewer than two limb leads, or no net area"))
+    return axes
+
+
 def _nothing(why: str) -> Measurements:
     names = [f.name for f in fields(Measurements) if f.default is None]
     return Measurements(not_measurable=dict.fromkeys(names, why))
@@ -185,7 +199,8 @@ def _ms(start: float | None, end: float | None) -> float | None:
     return None if start is None or end is None else 1000.0 * (end - start) / RATE_HZ
 
 
-def _corrected(qt_ms: float, rr_s: float) -> dict[str, float]:
+def corrected(qt_ms: float, rr_s: float) -> dict[str, float]:
+    """QT corrected for rate, see `Measurements.qtc_ms`; rr_s > 0."""
     return {
         "Bazett": qt_ms / rr_s ** (1 / 2),
         "Fridericia": qt_ms / rr_s ** (1 / 3),
@@ -410,7 +425,7 @@ def _beat_at(begin: int, one: Delineation, kind: str) -> Beat:
 
 def _voltages(median_mv: np.ndarray, one: Delineation) -> dict[str, LeadValues]:
     """Heights and ST levels of every lead, from its level in the 10 ms before QRS onset."""
-    out = {}
+    out: dict[str, LeadValues] = {}
     whole = one.whole
     if whole.qrs_on is None or whole.qrs_off is None:
         return out
@@ -426,7 +441,9 @@ def _voltages(median_mv: np.ndarray, one: Delineation) -> dict[str, LeadValues]:
         q_mv = min(0.0, float(qrs[: top + 1].min())) if r_mv > 0.05 else min(0.0, float(qrs.min()))
         s_mv = min(0.0, float(qrs[top:].min())) if r_mv > 0.05 else 0.0
 
-        def farthest(start: float | None, end: float | None, lead: np.ndarray = lead):
+        def farthest(
+            start: float | None, end: float | None, lead: np.ndarray = lead
+        ) -> float | None:
             if start is None or end is None or end - start < 2:
                 return None
             part = lead[int(start) : int(end) + 1]

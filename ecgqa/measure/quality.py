@@ -1,15 +1,17 @@
 """`assess(ecg)`: can this recording be read at all, and which of its leads cannot be trusted.
 
 A lead is lost where a cardiologist could not read it: no signal, contact that comes and goes, or
-noise as high as the waves. One lost lead makes the recording unreadable, as people judged those of
-the CinC Challenge 2011 (Silva, Moody, Celi, Comput Cardiol 2011;38:273): the electrode that is off
-belongs back on. A lead that was never recorded is "missing", which is no fault of the recording.
+noise as high as the waves. One lost lead makes the recording unacceptable, as people judged those
+of the CinC Challenge 2011 (Silva, Moody, Celi, Comput Cardiol 2011;38:273): the electrode that is
+off belongs back on. What is there is read all the same, without the lost leads, as long as they are
+no more than half of those recorded. A lead that was never recorded is "missing", which is no fault
+of the recording.
 The limits are round numbers, and none of them is critical: see `tests/bench_quality.py`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -18,7 +20,8 @@ from ecgqa.record import ECG, LEADS
 
 PAGE_S = 10.0  # a longer recording is judged in pieces of about this length
 PAGES_WITH_FAULT = 0.25  # of a recording's pieces, that a lead's fault is worth mentioning
-PAGES_LOST = 0.5  # of them, that nothing can be made of the recording
+PAGES_LOST = 0.5  # of them, that nothing can be made of a lead, or is made of the recording
+LEADS_LOST = 0.5  # of the recorded leads; with more of them lost the others are not trusted either
 
 FLAT_MV = 0.02  # a second that stays within this band shows no heart beat, and no amplifier noise
 FLAT_SHARE = 0.9  # with so many of its seconds flat a lead has no signal at all
@@ -58,8 +61,10 @@ LOST = ("flat", "electrode off", "too noisy")
 class Quality:
     """What is wrong with a recording; nothing, in the best case.
 
-    readable: False where a recorded lead is lost, or none was recorded: better no answer than one
-        from such a recording.
+    readable: False where more than half of the recorded leads are lost, or none was recorded:
+        better no answer than one from such a recording.
+    acceptable: False where any recorded lead is lost: it should be recorded again.
+    lost: recorded leads that cannot be used.
     reasons: plain-word remarks about the whole recording, the gravest first.
     leads: lead -> its faults, out of "missing", "gaps", "flat", "electrode off", "too noisy",
         "noisy", "mains hum", "wandering baseline", "clipped". Leads without a fault are left out.
@@ -67,6 +72,8 @@ class Quality:
     """
 
     readable: bool
+    acceptable: bool
+    lost: tuple[str, ...]
     reasons: tuple[str, ...]
     leads: dict[str, tuple[str, ...]]
     limb_residual_mv: float | None
@@ -85,18 +92,26 @@ def assess(ecg: ECG) -> Quality:
         lost[i] = [bool(set(page) & set(LOST)) for page in pages]
         if faults := _whole(ecg.lead(lead)) + _often(pages):
             leads[lead] = faults
-    recorded = len(ecg.missing_leads) < len(LEADS)
-    readable = recorded and bool(lost.any(axis=0).mean() < PAGES_LOST)
+    recorded = len(LEADS) - len(ecg.missing_leads)
+    acceptable = recorded > 0 and bool(lost.any(axis=0).mean() < PAGES_LOST)
+    on = [lead for lead, pages in zip(LEADS, lost, strict=True) if pages.mean() >= PAGES_LOST]
+    readable = recorded > 0 and len(on) <= LEADS_LOST * recorded
     residual_mv = _limb_residual_mv(ecg)
     reasons = []
     if not recorded:
         reasons.append("No lead carries a signal: this recording cannot be read.")
     elif not readable:
-        on = [lead for lead, pages in zip(LEADS, lost, strict=True) if pages.any()]
         reasons.append(
             f"This recording cannot be read: no usable signal in {', '.join(on)}. "
             "Please check the electrodes and record again."
         )
+    elif on:
+        reasons.append(
+            f"No usable signal in {', '.join(on)}: what needs {'it' if len(on) == 1 else 'them'} "
+            "is not answered. Please check the electrodes."
+        )
+    elif not acceptable:
+        reasons.append("Leads come and go: no lead is lost throughout, but one or another often.")
     if ecg.seconds < RHYTHM_S:
         reasons.append(f"Only {ecg.seconds:.1f} s long: too short for a rhythm.")
     elif ecg.seconds < STANDARD_S:
@@ -108,7 +123,20 @@ def assess(ecg: ECG) -> Quality:
         )
     if suspicion := _reversal(ecg) if readable else "":
         reasons.append(suspicion)
-    return Quality(readable, tuple(reasons), leads, residual_mv)
+    return Quality(readable, acceptable, tuple(on), tuple(reasons), leads, residual_mv)
+
+
+def without_lost(ecg: ECG, quality: Quality) -> ECG:
+    """The recording as the model may see it: lost leads are empty, as if never recorded.
+
+    Itself where none is lost, or where it is not readable at all.
+    """
+    if not quality.lost or not quality.readable:
+        return ecg
+    rows = [LEADS.index(lead) for lead in quality.lost]
+    signal_mv = ecg.signal_mv.copy()
+    signal_mv[rows] = np.nan
+    return replace(ecg, signal_mv=signal_mv)
 
 
 def _whole(lead_mv: np.ndarray) -> tuple[str, ...]:

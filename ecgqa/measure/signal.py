@@ -76,7 +76,8 @@ def _bridge(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     if known.all():
         return values
     at = np.arange(len(values))
-    return np.interp(at, at[known], values[known])
+    bridged: np.ndarray = np.interp(at, at[known], values[known])
+    return bridged
 
 
 def _independent(used: np.ndarray) -> np.ndarray:

@@ -90,7 +90,9 @@ def delineate(
 def _speed(beat: np.ndarray, width_ms: int) -> np.ndarray:
     """Spatial velocity [m] in mV/s: the slope of all leads together."""
     even = smooth(beat, width_ms * RATE_HZ // 1000)
-    return np.sqrt((np.gradient(even, axis=1) ** 2).sum(axis=0)) * RATE_HZ
+    slopes: np.ndarray = np.gradient(even, axis=1)
+    speed: np.ndarray = np.sqrt((slopes**2).sum(axis=0)) * RATE_HZ
+    return speed
 
 
 def _qrs(beat: np.ndarray, r_index: int) -> tuple[int | None, int | None]:
@@ -151,8 +153,8 @@ def _t_wave(
     even = smooth(beat, int(0.03 * RATE_HZ))
     # From the middle of ST to the end of the search: the T of a lead stands out of that line.
     left, _, _ = np.linalg.svd(even[:, start:stop] - even[:, stop - 1 : stop], False)
-    found = [_t_end(wave, start, stop) for wave in (left[:, 0] @ even, *even)]
-    found = np.array([one for one in found if one is not None])
+    of_leads = [_t_end(wave, start, stop) for wave in (left[:, 0] @ even, *even)]
+    found = np.array([one for one in of_leads if one is not None])
     if len(found) == 0 or found[:, 2].max() < 0.05:
         return nothing
     clear = found[found[:, 2] >= max(0.05, 0.2 * found[:, 2].max())]
@@ -210,7 +212,8 @@ def _p_wave(
         # Without its straight line from the first to the last 10 ms: tail of T, wander.
         first = x[..., :5].mean(axis=-1, keepdims=True)
         last = x[..., -5:].mean(axis=-1, keepdims=True)
-        return x - first - (last - first) * np.linspace(0, 1, x.shape[-1])
+        levelled: np.ndarray = x - first - (last - first) * np.linspace(0, 1, x.shape[-1])
+        return levelled
 
     even = smooth(beat, 8)
     piece = level(even[:, start:stop])
@@ -267,7 +270,9 @@ def _agreement(beats: np.ndarray, noise: float) -> float:
 
     def norms(x: np.ndarray, part: float) -> np.ndarray:
         power = (x**2).sum(axis=1)
-        return np.sqrt(power - np.minimum(part * noise, NOISE_MOST * power)) + 1e-9
+        quiet: np.ndarray = power - np.minimum(part * noise, NOISE_MOST * power)
+        norm: np.ndarray = np.sqrt(quiet) + 1e-9
+        return norm
 
     along = (beats * others).sum(axis=1)
     alike = along / norms(beats, 1.0) / norms(others, 1 / (len(beats) - 1))
@@ -283,7 +288,7 @@ def _tangent(side: np.ndarray, reach: int, floor_reach: int) -> float | None:
     if slope[steepest] >= 0:
         return None
     floor = float(side[steepest : steepest + floor_reach].min())
-    return steepest + (floor - side[steepest]) / slope[steepest]
+    return steepest + float((floor - side[steepest]) / slope[steepest])
 
 
 # ---------------------------------------------------------------------------- one lead
@@ -307,17 +312,17 @@ def _of_lead(lead: np.ndarray, whole: Waves) -> Waves:
         qrs_off=moved(qrs_off, off, OWN_QRS),
     )
     if whole.p_on is not None and whole.p_off is not None:
-        on, peak, off = _p_of_lead(lead, int(whole.p_on), int(whole.p_off), qrs_on)
+        p_on, peak, p_off = _p_of_lead(lead, int(whole.p_on), int(whole.p_off), qrs_on)
         body = lead[int(whole.p_on) : int(whole.p_off)]
         height = float(np.abs(body - np.linspace(body[0], body[-1], len(body))).max())
         part = OWN_P * height / (height + LOW_P_MV)
-        on, off = moved(whole.p_on, on, part), moved(whole.p_off, off, part)
-        waves = replace(waves, p_on=on, p_peak=float(np.clip(peak, on, off)), p_off=off)
+        p_on, p_off = moved(whole.p_on, p_on, part), moved(whole.p_off, p_off, part)
+        waves = replace(waves, p_on=p_on, p_peak=float(np.clip(peak, p_on, p_off)), p_off=p_off)
     if whole.t_on is not None and whole.t_off is not None:
-        peak, off = _t_of_lead(lead, int(whole.t_on), int(whole.t_off), qrs_off)
-        off = moved(whole.t_off, off, OWN_T)
+        peak, t_off = _t_of_lead(lead, int(whole.t_on), int(whole.t_off), qrs_off)
+        t_off = moved(whole.t_off, t_off, OWN_T)
         waves = replace(
-            waves, t_on=whole.t_on, t_peak=float(np.clip(peak, whole.t_on, off)), t_off=off
+            waves, t_on=whole.t_on, t_peak=float(np.clip(peak, whole.t_on, t_off)), t_off=t_off
         )
     return waves
 
