@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,12 +18,15 @@ from ecgqa.__main__ import main
 from ecgqa.answer import assistant as answering
 from ecgqa.answer import grounding, reply
 from ecgqa.answer.answer import INTENDED_USE
-from ecgqa.answer.askable import checked, hidden, unanswerable
+from ecgqa.answer.askable import hidden, hindered, one_line, unanswerable
+from ecgqa.answer.case import Case
 from ecgqa.answer.grounding import DEPENDS, DOES_NOT, GroundingRow, log_odds, move
 from ecgqa.answer.options import NONE, Asked, Decision
 from ecgqa.gallery.gallery import Gallery
 from ecgqa.gallery.simulate import simulate
-from ecgqa.model.ecg_model import ABSTENTION, ONE_OF_TWO, YES_OR_NO
+from ecgqa.model.ecg_model import ABSTENTION, ONE_OF_TWO, YES_OR_NO, Opening
+from ecgqa.question.kinds import NUMBER, SEVERAL
+from ecgqa.question.reading import Reading
 from ecgqa.record import LEADS
 
 
@@ -120,13 +124,45 @@ def test_missing_leads_are_remarked_on_and_never_part_of_an_answer(assistant, ec
     assert assistant.ask("Is it there?", ecg).remarks == ()
     monkeypatch.setattr(answering, "understand", lambda *_: [Asked("rhythm")])
     for found, left in ((("lead I", "lead V2"), ("lead I",)), (("lead V2",), (NONE,))):
-        monkeypatch.setattr(reply, "check", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
+        monkeypatch.setattr(reply, "weigh", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
         monkeypatch.setattr(reply, "decide", lambda *_, found=found: Decision(found, 0.9))
         answer = assistant.ask("In which leads?", with_only(ecg, *LEADS[:6]))
         assert answer.answers == left
         assert answer.remarks == (
             "Leads missing: V1, V2, V3, V4, V5, V6. Findings that need them cannot be seen.",
         )
+
+
+def test_a_lost_lead_is_left_out_and_only_what_needs_it_is_declined(assistant, ecg, monkeypatch):
+    signal_mv = ecg.signal_mv.copy()
+    signal_mv[LEADS.index("V5")] = 0.0
+    lost = ECG(signal_mv, ecg.rate_hz, "loose")
+    answer = assistant.ask("Is it there?", lost)
+    assert not answer.declined
+    assert answer.remarks == (
+        "Leads without usable signal: V5. Findings that need them cannot be seen.",
+    )
+    assert (Case(assistant.model, lost).seen[0].missing_leads, lost.missing_leads) == (("V5",), ())
+    monkeypatch.setattr(answering, "understand", lambda *_: [Asked(YES_OR_NO, lead="V5")])
+    answer = assistant.ask("Is there noise in V5?", lost)
+    assert answer.declined and answer.remarks == ("Lead V5 has no usable signal.",)
+
+
+def test_a_wall_of_which_most_leads_are_lost_is_not_judged(assistant, ecg):
+    signal_mv = ecg.signal_mv.copy()
+    signal_mv[[LEADS.index(lead) for lead in ("III", "aVF", "V1")]] = 0.0
+    case = Case(assistant.model, ECG(signal_mv, ecg.rate_hz, "loose"))
+    why = {
+        wall: hindered(case, Reading("?", YES_OR_NO, (f"myocardial infarction in {wall} leads",)))
+        for wall in ("inferior", "anterior", "anteroseptal")
+    }
+    assert [bool(said) for said in why.values()] == [True, False, False]
+    assert "III, aVF" in why["inferior"][0] and "II is left" in why["inferior"][0]
+    number = Reading("ST in V1?", NUMBER, quantities=("st level",), leads=("V1",))
+    assert hindered(case, number) == ("No usable signal in V1.",)
+    both = Reading("?", SEVERAL, parts=(number, replace(number, leads=("II",))))
+    assert hindered(case, both) == ()
+    assert hindered(case, replace(both, parts=(number, number))) == ("No usable signal in V1.",)
 
 
 def test_what_a_printed_page_hides_is_said(ecg):
@@ -162,7 +198,7 @@ def test_random_ecg_test_has_every_row(assistant, ecg):
     again = assistant.random_ecg_test("Is it there?", ecg)
     assert again == result, "seeded: the same button gives the same table"
     gallery = Gallery()
-    drawn = [name for name, _ in gallery.random_other(ecg.sha256, 3, seed=7)]
+    drawn = [name for name, _ in gallery.three_others(ecg)]
     pair = assistant.random_ecg_test("What is new?", ecg, gallery.open(drawn[0]))
     assert len(pair.rows) == 7
     assert not any(drawn[0] in row.ecg for row in pair.rows[1:]), "the comparison is no stranger"
@@ -193,8 +229,12 @@ def test_the_answer_that_is_tested_is_the_one_that_is_shown(assistant, ecg, monk
     """Calibration turns the scales of one of the two; a stretch goes by its title."""
     monkeypatch.setattr(answering, "understand", lambda *_: [AF])
     monkeypatch.setattr(grounding, "understand", lambda *_: [AF])
-    monkeypatch.setattr(assistant.model, "opening", lambda *_: (0.0, "no"))
-    monkeypatch.setattr(assistant.model, "calibrated", lambda *_: torch.tensor(yes))
+    monkeypatch.setattr(
+        assistant.model, "openings", lambda questions, *_: [Opening(0.0, "no")] * len(questions)
+    )
+    monkeypatch.setattr(
+        assistant.model, "calibrated", lambda margin, _: torch.full_like(margin, yes)
+    )
     part = simulate("normal", seconds=30, rate_hz=250).ecg.stretch(12)
     row = assistant.random_ecg_test("Is it there?", part).rows[0]
     assert row.answer == assistant.ask("Is it there?", part).text == ("yes" if yes > 0.5 else "no")
@@ -206,7 +246,7 @@ def test_the_answer_that_is_tested_is_the_one_that_is_shown(assistant, ecg, monk
 def test_a_missing_lead_is_no_part_of_the_list_that_is_tested(assistant, ecg, monkeypatch):
     for module in (answering, grounding):
         monkeypatch.setattr(module, "understand", lambda *_: [Asked("rhythm", finding="noise")])
-    monkeypatch.setattr(reply, "check", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
+    monkeypatch.setattr(reply, "weigh", lambda *_: {"lead I": 2.0, "lead V2": 3.0})
     monkeypatch.setattr(reply, "decide", lambda *_: Decision(("lead I", "lead V2"), 0.9))
     asked = []
     margin = assistant.model.yes_margin
@@ -257,10 +297,10 @@ def test_bad_questions_get_plain_words(assistant, ecg, bad):
 @given(st.text(min_size=1, max_size=200))
 def test_any_text_is_a_question_or_refused(text):
     try:
-        words = checked(text)
+        words = one_line(text)
     except QuestionError:
         return
-    assert words and "\n" not in words and words == checked(words)
+    assert words and "\n" not in words and words == one_line(words)
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ def leaning(model, signals) -> float:
     with torch.no_grad():
         features = [model.encode(torch.from_numpy(s).unsqueeze(0)) for s in signals]
         second = features[1] if len(features) == 2 else None
-        return float(model.lean(model.evidence([QUESTION], features[0], second)))
+        return float(model.lean(model.testimony([QUESTION], features[0], second)))
 
 
 @pytest.mark.parametrize("count", [1, 2])

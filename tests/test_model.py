@@ -150,9 +150,9 @@ def test_adjusted_answers_are_the_mean_over_the_severities(model, signals):
         told.projector.to_llm[1].weight.mul_(20)
         told.projector.severity.weight.mul_(5)
         first, asked = told.encode(signals), ["is it there?"] * 3
-        each = [told.evidence(asked, first, None, s) for s in range(3)]
+        each = [told.testimony(asked, first, None, s) for s in range(3)]
         assert (each[0] - each[2]).abs().max() > 1e-3
-        prompts = [told.prompt(asked, first, evidence=evidence) for evidence in each]
+        prompts = [told.prompt(asked, first, testimony=each_of) for each_of in each]
         chances = [told._margin(told.language(p)).sigmoid() for p in prompts]
     want = sum(share * chance for share, chance in zip(shares, chances, strict=True))
     assert torch.allclose(told.yes_probability(asked, first), want, atol=1e-5)
@@ -188,6 +188,42 @@ def test_save_and_load_give_the_same_answers_in_half_the_size(model, signals, tm
     assert torch.allclose(want, got, atol=0.02)
     text = (tmp_path / "checkpoint" / "adapter" / "adapter_config.json").read_text()
     assert str(tmp_path) not in text, "a checkpoint must not carry a path of this machine"
+
+
+def test_the_version_tells_every_file_of_a_checkpoint(model, tmp_path):
+    folder, llm = tmp_path / "checkpoint", str(tiny_llm(tmp_path / "llm"))
+    model.save(folder)
+    seen = {EcgModel.load(folder, llm=llm).version}
+    assert EcgModel.load(folder, llm=llm).version in seen
+    for part in (p for p in sorted(folder.rglob("*")) if p.is_file()):
+        whole = part.read_bytes()
+        if part.suffix == ".json":
+            part.write_bytes(whole + b"\n")
+        else:
+            part.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))  # the last bit of a weight
+        seen.add(EcgModel.load(folder, llm=llm).version)
+        part.write_bytes(whole)
+    assert len(seen) == 1 + sum(p.is_file() for p in folder.rglob("*"))
+
+
+def test_within_a_turn_each_text_is_read_once_and_forgotten_after_it(model, signals, monkeypatch):
+    read = []
+    own = model.language._read
+    monkeypatch.setattr(model.language, "_read", lambda texts: read.extend(texts) or own(texts))
+    asked = ["is it there?", "and what about atrial fibrillation?"]
+    with torch.no_grad():
+        features = model.encode(signals[:2])
+        want = model.yes_margin(asked, features)
+        read.clear()
+        with model.language.reading_once():
+            got = [model.yes_margin(asked, features) for _ in range(2)]
+            alone = model.yes_margin(asked[1:], expand(model.encode(signals[1:2]), 1))
+            assert read == asked
+        assert torch.equal(got[0], got[1])
+        assert torch.allclose(got[0], want, atol=1e-4)
+        assert torch.allclose(alone, want[1:], atol=1e-3)
+        model.yes_margin(asked[:1], features.__class__(*(v[:1] for v in features)))
+        assert read == [*asked, asked[0]]
 
 
 def test_calibration_shifts_probabilities(model, signals):

@@ -17,13 +17,13 @@ from ecgqa.answer.options import (
     NEAR,
     NONE,
     Asked,
-    check,
     choices,
     decide,
     is_list,
     likeliest,
     option_question,
     understand,
+    weigh,
 )
 from ecgqa.gallery.simulate import simulate
 from ecgqa.model.ecg_model import ONE_OF_TWO, YES_OR_NO
@@ -101,14 +101,14 @@ def test_proposals_are_the_options_that_the_evidence_affirms_most(model):
     with torch.no_grad():
         first = model.encode(torch.randn(1, 12, 1000, generator=torch.Generator().manual_seed(1)))
     texts = [f"Is thing {i} present in this ECG?" for i in range(30)]
-    margins = model.evidence_margin(texts, first)
+    margins = model.testimony_margin(texts, first)
     chosen = likeliest(model, texts, first)
     others = [i for i in range(30) if i not in chosen]
     assert LEAST <= len(chosen) <= MOST and chosen == sorted(chosen)
     assert margins[chosen].min() >= margins[others].max()
     assert margins[chosen].sort(descending=True).values[LEAST:].min() >= margins.max() - NEAR
     with torch.no_grad():  # the kept states of the texts give what a fresh reading gives
-        near = model.evidence([texts[3]], first, None) @ model.directions(["yes", "no"]).T
+        near = model.testimony([texts[3]], first, None) @ model.directions(["yes", "no"]).T
     near = near.logsumexp(1)[0]
     assert margins[3].item() == pytest.approx((near[0] - near[1]).item(), abs=1e-4)
     assert likeliest(model, texts[:LEAST], first) == list(range(LEAST)), "a few are all asked"
@@ -130,6 +130,6 @@ def test_a_list_question_is_answered_from_its_vocabulary(model):
     (asked,) = understand(model, ["Is it this or that?"], False)
     with torch.no_grad():
         first = model.encode(torch.zeros(1, 12, 1000))
-    assert len(choices(model, asked)) == 2 and len(check(model, asked, first)) == 2
+    assert len(choices(model, asked)) == 2 and len(weigh(model, asked, first)) == 2
     wants(model, YES_OR_NO)
     assert not is_list(model, understand(model, ["Is it there?"], False)[0])

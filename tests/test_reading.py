@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ecgqa.question import reading
+from ecgqa.question import kinds
 from ecgqa.question.reading import (
     Limit,
     Reading,
@@ -53,6 +53,13 @@ def test_every_list_of_leads_is_read_in_order(some):
         ("is the axis below -30°?", Limit(-30, "°")),
         ("72 year old, BP 120/80: QRS over 120 ms?", Limit(120, "ms")),
         ("68M, K 5.9. PR above 200?", Limit(200)),
+        ("does it stop for over two seconds", Limit(2000, "ms")),
+        ("a pause of two and a half seconds?", Limit(2500, "ms")),
+        ("taller than half a millivolt", Limit(0.5, "mV")),
+        ("QT above four hundred and fifty-five ms", Limit(455, "ms")),
+        ("rate over a hundred beats per minute", Limit(100, "per min")),
+        ("axis beyond minus thirty degrees", Limit(-30, "°")),
+        ("is it in a second ECG? in one of the two?", None),
         ("12-lead, is V2 ok?", None),
         ("Is the QTc normal in ECG 1 and in tracing 2?", None),
         ("QTc long?", None),
@@ -67,6 +74,11 @@ def test_every_limit_in_ms_is_read(value, unit):
     assert limit_in(f"Is the QTc in this ECG above {value}{unit}?") == Limit(float(value), "ms")
 
 
+def test_a_threshold_without_a_limit_is_understood_as_a_question_for_the_value():
+    read = Reading("does it stop?", kinds.THRESHOLD, quantities=("longest pause",))
+    assert understood(read) == "value of longest pause?"
+
+
 def test_formulas_are_known_by_name():
     assert formula_in("QTc by fridericia please") == "Fridericia"
     assert formula_in("QTc?") == "" and formula_in("what is qtcF") == "Fridericia"
@@ -75,7 +87,7 @@ def test_formulas_are_known_by_name():
 @pytest.mark.parametrize(
     ("read", "words"),
     [
-        (Reading("", reading.THRESHOLD, quantities=("qt corrected",), side="above",
+        (Reading("", kinds.THRESHOLD, quantities=("qt corrected",), side="above",
                  limit=Limit(500, "ms")), "QTc above 500 ms?"),
         (Reading("", "yes or no", ("myocardial infarction in inferior leads",)),
          "myocardial infarction in inferior leads?"),
@@ -83,9 +95,9 @@ def test_formulas_are_known_by_name():
          "absence of atrial fibrillation?"),
         (Reading("", "yes or no", quantities=("pr interval",), side="above"),
          "PR interval above the normal range?"),
-        (Reading("", reading.NUMBER, quantities=("st level",), leads=("V2",)),
+        (Reading("", kinds.NUMBER, quantities=("st level",), leads=("V2",)),
          "value of ST level in V2?"),
-        (Reading("", reading.OUTSIDE), ""),
+        (Reading("", kinds.OUTSIDE), ""),
     ],
 )  # fmt: skip
 def test_what_was_understood_is_said_in_one_line(read, words):

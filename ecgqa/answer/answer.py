@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 from ecgqa.model.ecg_model import YES_OR_NO
+from ecgqa.question.kinds import MEASURED
 from ecgqa.question.reading import Reading, understood
 
 INTENDED_USE = (
     "Research demonstration, not a medical device. Do not upload identifiable patient data. "
     "Files stay on this computer and are deleted right after they are read."
 )
-MEASURED = "measured"  # the decoding of what no language model had a part in
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Answer:
         """How surely the question was read, 0..1."""
         return 1.0 if self.reading is None else self.reading.sure
 
-    def as_json(self) -> dict:
+    def as_json(self) -> dict[str, object]:
         """Everything but the inner workings, ready for JSON."""
         whole = {k: v for k, v in asdict(self).items() if k not in ("reading", "asked", "affirms")}
         return {**whole, "kind": self.kind, "understood": self.understood}

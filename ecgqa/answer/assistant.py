@@ -7,45 +7,40 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
-from ecgqa.answer.answer import MEASURED, Answer, kind_of_answer
+from ecgqa.answer.answer import Answer, kind_of_answer
 from ecgqa.answer.askable import (
     QuestionError,
     asked_of,
-    checked,
-    hidden,
+    hidden_in,
+    hindered,
     of_each,
-    unanswerable,
+    one_line,
+    unanswerable_of,
     unreadable,
 )
-from ecgqa.answer.case import Case
+from ecgqa.answer.case import Case, in_order
 from ecgqa.answer.evidence import Evidence, evidence, evidence_words
 from ecgqa.answer.grounding import GroundingResult, ground, ground_reading
-from ecgqa.answer.options import Asked, is_list, option_questions, understand
+from ecgqa.answer.options import Asked, is_list, option_questions, understand, unknown_options
 from ecgqa.answer.reply import Reply, replies
 from ecgqa.answer.respond import NOTHING_BEFORE, respond
 from ecgqa.gallery.gallery import Gallery
 from ecgqa.measure.criteria import checks
 from ecgqa.model.ecg_model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_NO, YES_OR_NO, EcgModel
+from ecgqa.model.features import EcgFeatures
 from ecgqa.model.language import Progress, quietly
-from ecgqa.model.tensor import model_input
-from ecgqa.question import conversation, reading
+from ecgqa.question import conversation, kinds
+from ecgqa.question.comparison import as_change
+from ecgqa.question.kinds import kind_of
 from ecgqa.question.reading import Reading
 from ecgqa.record import ECG
 
 CHECKPOINT = Path(__file__).resolve().parents[2] / "assets" / "checkpoint"
-LISTED = "option by option"  # the decoding of lists
-WRITTEN = "written"  # of what is said without a look at the ECG
 REMEMBERED = 2  # turns that a follow-up may refer to
-OF_NO_ECG = conversation.NOT_OF_AN_ECG  # kinds that need no readable recording
-OF_NUMBERS = (
-    reading.NUMBER, reading.THRESHOLD, reading.CHANGE, reading.WHEN, "features_in_range",
-    "ranges_of_feature", "features",
-)  # fmt: skip
 
 
 class EcgAssistant:
@@ -119,26 +114,25 @@ class EcgAssistant:
         """
         question = asked_of(question, comparison, alone)
         started = time.perf_counter()
-        ecgs = (ecg,) if comparison is None else (comparison, ecg)
+        ecgs = in_order(ecg, comparison)
         names = tuple(one.title for one in ecgs)
-        blank = Answer("", (), 0.0, self._name(), "greedy", 0.0, names, question=question)
+        blank = Answer("", (), 0.0, self._name(), kinds.GREEDY, 0.0, names, question=question)
         if self.model.reader is not None:
-            with self._turn:
+            with self._one_turn():
                 for answer in self._answered(blank, ecg, comparison, before):
                     yield replace(answer, seconds=time.perf_counter() - started)
             return
-        with self._turn:
-            asked, why_not = self._understood(question, ecgs)
+        with self._one_turn():
+            case = Case(self.model, ecg, comparison)
+            asked, why_not = self._understood(question, case)
             if why_not:
                 yield self._declined(replace(blank, remarks=why_not), started)
                 return
-            blank = replace(blank, remarks=of_each(ecgs, hidden))
+            blank = replace(blank, remarks=hidden_in(case))
             if is_list(self.model, asked):
-                blank = replace(blank, decoding=LISTED)
-            first, second = self._features(ecg, comparison)
-            missing = {lead for one in ecgs for lead in one.missing_leads}
+                blank = replace(blank, decoding=kinds.LISTED)
             reply = Reply("", 0.0)
-            for reply in replies(self.model, question, asked, first, second, missing):
+            for reply in replies(self.model, question, asked, *case.features, case.missing_leads):
                 yield replace(blank, text=reply.text, seconds=time.perf_counter() - started)
         if reply.text == ABSTENTION:
             yield self._declined(blank, started)
@@ -160,34 +154,34 @@ class EcgAssistant:
         """What a question by itself asks of one ECG (or, two, of a pair). Raises QuestionError."""
         if self.model.reader is None:
             raise QuestionError("This checkpoint has no reader of questions.")
-        return conversation.understand(self.model.reader, checked(question), two)
+        return conversation.understand(self.model.reader, one_line(question), two)
 
     def _read(self, question: str, comparison: ECG | None, before: Sequence[Answer]) -> Reading:
         """What a question asks after the answers before it."""
         assert self.model.reader is not None
         known = [a.reading for a in before[-REMEMBERED:] if a.reading is not None]
         read = conversation.understand(self.model.reader, question, comparison is not None, known)
-        if comparison is not None and read.kind not in OF_NO_ECG:
+        if comparison is not None and kind_of(read.kind).of_an_ecg:
             # What must have become of something is read by the model itself: 91 % of 320 wordings
             # right, the reader 57 (`wordings_dev.json`).
             (asked,) = understand(self.model, [question], True)
             read = replace(read, fate=asked.fate)
-        return read
+        return read if comparison is None else as_change(read)
 
     def _answered(
         self, blank: Answer, ecg: ECG, comparison: ECG | None, before: Sequence[Answer]
     ) -> Iterator[Answer]:
         """Answers that grow to a question that the reader reads."""
         read = self._read(blank.question, comparison, before)
-        blank = replace(blank, reading=read, decoding=_decoding(self.model, read))
+        blank = replace(blank, reading=read, decoding=_decoding(read))
         case = Case(self.model, ecg, comparison)
-        if read.kind not in OF_NO_ECG:
-            if why_not := self._hindered(read, case):
+        if kind_of(read.kind).of_an_ecg:
+            if why_not := hindered(case, read):
                 yield replace(blank, text=ABSTENTION, answers=(ABSTENTION,), declined=True,
                               remarks=why_not)  # fmt: skip
                 return
-            blank = replace(blank, remarks=of_each(case.ecgs, hidden))
-        if read.kind in (reading.WHY, reading.HOW_SURE):
+            blank = replace(blank, remarks=hidden_in(case))
+        if read.kind in (kinds.WHY, kinds.HOW_SURE):
             yield self._about_the_last(blank, read.kind, ecg, comparison, before)
             return
         for reply in respond(case, read):
@@ -209,24 +203,6 @@ class EcgAssistant:
             )
             yield replace(answer, confidence=_calibrated(self.model, answer))
 
-    def _hindered(self, read: Reading, case: Case) -> tuple[str, ...]:
-        """Why the recordings do not allow an answer, nothing where they do."""
-        if why_not := of_each(case.ecgs, unreadable):
-            return why_not
-        if read.parts:
-            return tuple(dict.fromkeys(
-                why for part in read.parts if part.kind not in OF_NO_ECG
-                for why in self._hindered(part, case)
-            ))  # fmt: skip
-        if read.kind in (*OF_NUMBERS, *reading.OF_THE_TALK):
-            return ()
-        if read.quantities and not read.findings:
-            return ()
-        asked = Asked(
-            kind=read.kind, names=read.findings, lead=next(iter(read.leads), ""),
-        )  # fmt: skip
-        return of_each(case.ecgs, lambda one: unanswerable(self.model, asked, one))
-
     def _about_the_last(
         self,
         blank: Answer,
@@ -236,14 +212,14 @@ class EcgAssistant:
         before: Sequence[Answer],
     ) -> Answer:
         """Why the last answer was given, or how sure it is."""
-        last = next((a for a in reversed(before) if a.kind not in reading.OF_THE_TALK), None)
+        last = next((a for a in reversed(before) if not kind_of(a.kind).of_the_talk), None)
         if last is None:
             return replace(blank, text=NOTHING_BEFORE, declined=True)
         told = f"“{textwrap.shorten(last.text, 120, placeholder=' …')}”"
         if last.declined:
             text = f"The last answer ({told}) was none: {' '.join(last.remarks) or 'see above'}"
             return replace(blank, text=text, declined=True)
-        if kind == reading.HOW_SURE:
+        if kind == kinds.HOW_SURE:
             text = (
                 f"{last.confidence:.0%} for {told}. Of answers with such a confidence about that "
                 "share is right on ECGs like those it was fitted on; the button below shows "
@@ -254,7 +230,7 @@ class EcgAssistant:
         numbers = checks(found.findings, Case(self.model, ecg, comparison).measured[-1])
         reasons = [evidence_words(found, last.ecg_names)] if found.leads else []
         reasons += [one.words + "." for one in numbers]
-        if last.kind in OF_NUMBERS or (last.reading and last.reading.quantities):
+        if kind_of(last.kind).measured or (last.reading and last.reading.quantities):
             reasons.append(f"It was measured by the algorithm, not by the model: {last.text}.")
         reasons += last.remarks
         text = " ".join(reasons) or "It rests on the ECG as a whole; no lead stands out."
@@ -272,12 +248,15 @@ class EcgAssistant:
 
         "yes" and "no" are weighed against each other; any other option is put to the model as a
         yes/no question of its own, so the probabilities need not sum to one. alone: see `ask`.
-        Raises QuestionError, also where `ask` declines to answer from these recordings.
+        Raises QuestionError for an option that the model was never taught, and where `ask` declines
+        to answer from these recordings.
         """
         question = asked_of(question, comparison, alone)
-        with self._turn:
-            self._answerable(question, ecg, comparison)
-            first, second = self._features(ecg, comparison)
+        if not set(options) <= set(YES_NO) and (unknown := unknown_options(self.model, options)):
+            raise QuestionError(" ".join(unknown))
+        with self._one_turn():
+            case = self._answerable(question, ecg, comparison)
+            first, second = case.features
             return score_options(self.model, question, options, first, second)
 
     def evidence(
@@ -287,8 +266,8 @@ class EcgAssistant:
 
         Empty where the answer names nothing, as in "cannot tell". Raises QuestionError.
         """
-        question = checked(question)
-        with self._turn:
+        question = one_line(question)
+        with self._one_turn():
             return evidence_of(self.model, replace(answer, question=question), ecg, comparison)
 
     def random_ecg_test(
@@ -309,46 +288,44 @@ class EcgAssistant:
         """
         question = asked_of(question, comparison, alone)
         if others is None:
-            own = [one.sha256 for one in (ecg, comparison) if one is not None]
-            others = Gallery().random_other(own, 3, seed=7)
+            others = Gallery().three_others(ecg, comparison)
         if self.model.reader is not None:
-            with self._turn:
+            with self._one_turn():
                 read = self._read(question, comparison, before)
                 if why_not := self._no_test(read, Case(self.model, ecg, comparison)):
                     raise QuestionError(f"The model gives no answer to this. {why_not}")
                 return ground_reading(self.model, read, ecg, comparison, others, progress)
-        with self._turn:
+        with self._one_turn():
             self._answerable(question, ecg, comparison)
             return ground(self.model, question, ecg, comparison, others, progress)
 
     def _no_test(self, read: Reading, case: Case) -> str:
         """Why there is no answer to put to the test, "" where there is one."""
-        if read.kind in OF_NO_ECG:
+        if not kind_of(read.kind).of_an_ecg:
             return "What is said to such a question does not rest on an ECG: nothing to test."
-        if read.kind in reading.OF_THE_TALK:
+        if kind_of(read.kind).of_the_talk:
             return "It is about the answer before it: please test that question."
-        return " ".join(self._hindered(read, case))
+        return " ".join(hindered(case, read))
 
-    def _understood(self, question: str, ecgs: Sequence[ECG]) -> tuple[Asked, tuple[str, ...]]:
+    def _understood(self, question: str, case: Case) -> tuple[Asked, tuple[str, ...]]:
         """What is asked, and why these recordings do not allow an answer (nothing: they do)."""
-        if why_not := of_each(ecgs, unreadable):
+        if why_not := of_each(case, unreadable):
             return Asked(), why_not
-        (asked,) = understand(self.model, [question], len(ecgs) == 2)
-        return asked, of_each(ecgs, lambda one: unanswerable(self.model, asked, one))
+        (asked,) = understand(self.model, [question], case.is_pair)
+        return asked, unanswerable_of(case, asked)
 
-    def _answerable(self, question: str, ecg: ECG, comparison: ECG | None) -> None:
-        """Raise QuestionError with the reason why `ask` declines to answer, if it does."""
-        ecgs = (ecg,) if comparison is None else (comparison, ecg)
-        if why_not := self._understood(question, ecgs)[1]:
+    def _answerable(self, question: str, ecg: ECG, comparison: ECG | None) -> Case:
+        """The case. Raises QuestionError with the reason where `ask` declines to answer."""
+        case = Case(self.model, ecg, comparison)
+        if why_not := self._understood(question, case)[1]:
             raise QuestionError(f"The model gives no answer to this. {' '.join(why_not)}")
+        return case
 
-    def _features(self, ecg: ECG, comparison: ECG | None):
-        with torch.no_grad():
-            encoded = [
-                self.model.encode(torch.from_numpy(model_input(e)).unsqueeze(0))
-                for e in ((ecg,) if comparison is None else (comparison, ecg))
-            ]
-        return encoded[0], encoded[1] if comparison is not None else None
+    @contextmanager
+    def _one_turn(self) -> Iterator[None]:
+        """One question at a time has the model, which reads each of its texts once."""
+        with self._turn, self.model.language.reading_once():
+            yield
 
     def _name(self) -> str:
         return f"ecgqa {self.model.version} + {self.model.language.name}"
@@ -363,23 +340,18 @@ class EcgAssistant:
         )
 
 
-def _decoding(model: EcgModel, read: Reading) -> str:
+def _decoding(read: Reading) -> str:
     """How an answer to such a question comes about."""
-    if read.kind in OF_NO_ECG:
-        return WRITTEN
-    if read.kind in OF_NUMBERS or (read.kind == YES_OR_NO and read.quantities):
-        return MEASURED
-    if read.kind in model.config.vocabulary or read.kind in (ONE_OF_TWO, reading.WHERE):
-        return LISTED
-    if read.kind == reading.REPORT:
-        return "composed from findings and measurements"
-    return "greedy"
+    if read.kind == YES_OR_NO and read.quantities:
+        return kinds.MEASURED
+    return kind_of(read.kind).decoding
 
 
 def _calibrated(model: EcgModel, answer: Answer) -> float:
-    """The share of answers of this kind and confidence that are right (`training.fit_confidence`).
+    """The share of answers of this kind and confidence that are right.
 
-    Unchanged where nothing was fitted, and for what is declined.
+    Fitted by `training.stages.fit_confidence`. Unchanged where nothing was fitted, and for what is
+    declined.
     """
     known = model.config.confidence
     fitted = known.get(kind_of_answer(answer)) or known.get("other")
@@ -400,12 +372,18 @@ def evidence_of(model: EcgModel, answer: Answer, ecg: ECG, comparison: ECG | Non
         names = answer.reading.findings[:1] if comparison is None else ()
         return replace(found, findings=tuple((name, answer.affirms) for name in names))
     listed = answer.kind in model.config.vocabulary or answer.kind == ONE_OF_TWO
-    if answer.declined or not listed or answer.kind in OF_NUMBERS:
+    if answer.declined or not listed or kind_of(answer.kind).measured:
         return Evidence()
     return evidence(model, answer.question, answer.answers, ecg, comparison)
 
 
-def score_options(model: EcgModel, question: str, options: Sequence[str], first, second=None):
+def score_options(
+    model: EcgModel,
+    question: str,
+    options: Sequence[str],
+    first: EcgFeatures | None,
+    second: EcgFeatures | None = None,
+) -> dict[str, float]:
     """See `EcgAssistant.score`; first and second are features of one ECG each (or None)."""
     if set(options) <= set(YES_NO):
         yes = float(model.yes_probability([question], first, second)[0])

@@ -10,11 +10,16 @@ from functools import cached_property
 import torch
 
 from ecgqa.measure import Measurements, measure
-from ecgqa.measure.quality import Quality, assess
+from ecgqa.measure.quality import Quality, assess, without_lost
 from ecgqa.model.ecg_model import EcgModel
 from ecgqa.model.features import EcgFeatures
 from ecgqa.model.tensor import model_input
 from ecgqa.record import ECG
+
+
+def in_order(ecg: ECG, comparison: ECG | None) -> tuple[ECG, ...]:
+    """One ECG, or the pair with the earlier one (the comparison) first."""
+    return (ecg,) if comparison is None else (comparison, ecg)
 
 
 class Case:
@@ -22,7 +27,7 @@ class Case:
 
     def __init__(self, model: EcgModel, ecg: ECG, comparison: ECG | None = None) -> None:
         self.model = model
-        self.ecgs = (ecg,) if comparison is None else (comparison, ecg)
+        self.ecgs = in_order(ecg, comparison)
 
     @property
     def is_pair(self) -> bool:
@@ -31,8 +36,13 @@ class Case:
 
     @property
     def missing_leads(self) -> set[str]:
-        """Leads that lack in any of them."""
-        return {lead for one in self.ecgs for lead in one.missing_leads}
+        """Leads that lack in any of them, or are lost."""
+        return {lead for one in self.seen for lead in one.missing_leads}
+
+    @cached_property
+    def seen(self) -> tuple[ECG, ...]:
+        """Each ECG without the leads that cannot be used: what the model sees."""
+        return tuple(map(without_lost, self.ecgs, self.quality))
 
     @cached_property
     def each(self) -> tuple[EcgFeatures, ...]:
@@ -40,7 +50,7 @@ class Case:
         with torch.no_grad():
             return tuple(
                 self.model.encode(torch.from_numpy(model_input(one)).unsqueeze(0))
-                for one in self.ecgs
+                for one in self.seen
             )
 
     @property

@@ -1,9 +1,9 @@
-"""Which leads and seconds an answer rests on: integrated gradients of the answer's evidence.
+"""Which leads and seconds an answer rests on: integrated gradients of the testimony.
 
-The log odds of the answer, as the projector's evidence tokens say them, are followed from an empty
+The log odds of the answer, as the projector's testimony says them, are followed from an empty
 recording to the true one (Sundararajan et al. 2017, arXiv 1703.01365); what each half second of
-each lead adds to the answer is its weight. `training.deletion` shows, through the language model,
-that removing what weighs most moves the answer more than removing as much at random.
+each lead adds to the answer is its weight. `training.judge.deletion` shows, through the language
+model, that removing what weighs most moves the answer more than removing as much at random.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from ecgqa.answer.case import in_order
 from ecgqa.answer.options import NONE, is_list, option_questions, understand
+from ecgqa.measure.quality import assess, without_lost
 from ecgqa.model.ecg_model import ABSTENTION, YES_NO, EcgModel
 from ecgqa.model.tensor import MODEL_SAMPLES, MODEL_SECONDS, model_input
 from ecgqa.question.wording import negates
@@ -65,7 +67,7 @@ def cell_weights(
     """float [ecgs, 12, CELLS]: what each cell adds to "yes" (or, not `yes`, to "no").
 
     signals: one or two model inputs [12, 1000] mV, the earlier one first. The sum of all cells is
-    how much more the evidence leans to the answer than that of an empty recording, up to the error
+    how much more the testimony leans to the answer than that of an empty recording, up to the error
     of `STEPS` steps.
     """
     own = torch.from_numpy(np.stack(signals).astype(np.float32))
@@ -74,7 +76,7 @@ def cell_weights(
         paths = [(share[:, None, None] * one).requires_grad_() for one in own]
         first, second, *_ = [*(model.encode(path) for path in paths), None]
         assert first is not None
-        leaning = model.lean(model.evidence([question] * STEPS, first, second))
+        leaning = model.lean(model.testimony([question] * STEPS, first, second))
         slopes = torch.autograd.grad(leaning.sum(), paths)
     added = torch.stack([slope.mean(0) for slope in slopes]) * own
     cells = added.reshape(len(signals), len(LEADS), CELLS, MODEL_SAMPLES // CELLS).sum(-1)
@@ -104,8 +106,8 @@ def evidence(
         said = "yes"
     if said not in YES_NO:
         return Evidence()
-    ecgs = (ecg,) if comparison is None else (comparison, ecg)
-    signals = [model_input(one) for one in ecgs]
+    ecgs = in_order(ecg, comparison)
+    signals = [model_input(without_lost(one, assess(one))) for one in ecgs]
     found = strongest(cell_weights(model, question, signals, said == "yes"))
     marks = (replace(mark, start_s=ecgs[mark.ecg].start_s + mark.start_s) for mark in found.marks)
     return replace(

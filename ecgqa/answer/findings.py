@@ -1,7 +1,8 @@
 """`findings`: how likely each of PTB-XL's statements is, from the encoder's own statement head.
 
 What a report, a place or the nearest known things rest on. A statement counts as there from its own
-limit on, fitted on the validation ECGs (`training.fit_findings`); without one from one half on.
+limit on, fitted on the validation ECGs (`training.stages.fit_findings`); without one from one half
+on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ecgqa.answer.case import Case
-from ecgqa.answer.options import RANGES
+from ecgqa.answer.options import RANGE_NAMES
 from ecgqa.model.ecg_model import EcgModel
 
 UNNAMED = (
@@ -45,5 +46,5 @@ def named_findings(model: EcgModel, chances: Iterable[float]) -> dict[str, Findi
     return {
         name: Finding(name, chance, limits.get(name, 0.5))
         for name, chance in zip(model.encoder.config.statements, chances, strict=True)
-        if not name.endswith(RANGES)
+        if not name.endswith(RANGE_NAMES)
     }

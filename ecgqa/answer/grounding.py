@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ecgqa.answer.case import Case
 from ecgqa.answer.options import NONE, Asked, option_question, option_questions, understand
@@ -67,11 +66,6 @@ class Run(NamedTuple):
 
     name: str
     ecgs: tuple[ECG | None, ECG | None]
-
-    @property
-    def missing(self) -> set[str]:
-        """Leads that lack in any of them."""
-        return {lead for one in self.ecgs if one is not None for lead in one.missing_leads}
 
     def case(self, model: EcgModel) -> Case:
         """The same as a case; there must be an ECG."""
@@ -137,17 +131,19 @@ def ground_reading(
     for i, run in enumerate(runs):
         if progress:
             progress(f"Asking about: {run.name}", i / len(runs))
-        case = run.case(model) if run.ecgs[0] is not None else None
-        if case is not None:
+        if run.ecgs[0] is None:
+            said, margin = _without(model, about, sign) if about else (NOTHING, 0.0)
+        else:
+            case = run.case(model)
             *_, reply = respond(case, read)
-            answers.append(reply.text)
             if i == 0:
                 about, sign = _put(reply)
-        else:
-            answers.append(_without(model, about, sign) if about else NOTHING)
-        if about:
-            given = (None, None) if case is None else case.asked_of(bool(read.fate))
-            odds.append(sign * float(model.yes_margin([about], *given)[0]))
+            said, margin = reply.text, reply.margin
+            if about and reply.asked != about:  # it was not put to the model by itself
+                given = case.asked_of(bool(read.fate))
+                margin = float(model.yes_margin([about], *given)[0])
+        answers.append(said)
+        odds.append(sign * margin)
     least = model.config.least_move
     if not about:
         rows = tuple(
@@ -176,10 +172,11 @@ def _put(reply: Reply) -> tuple[str, float]:
     return option_question(Asked(), option), 1.0 if said else -1.0
 
 
-def _without(model: EcgModel, about: str, sign: float) -> str:
-    """What the model says to a plain question without any ECG."""
-    yes = said_yes(model, about, None, plain=True)
-    return ABSTENTION if yes is None else "yes" if (yes >= 0.5) == (sign > 0) else "no"
+def _without(model: EcgModel, about: str, sign: float) -> tuple[str, float]:
+    """What the model says to a plain question without any ECG, and its log odds of "yes"."""
+    (said,) = said_yes(model, [about], None, plain=True)
+    words = "yes" if said.affirms == (sign > 0) else "no"
+    return words if said.clear else ABSTENTION, said.margin
 
 
 def ground(
@@ -203,11 +200,10 @@ def ground(
     for i, run in enumerate(runs):
         if progress:
             progress(f"Asking about: {run.name}", i / len(runs))
-        first_ecg, second_ecg = (
-            None if one is None else model.encode(torch.from_numpy(model_input(one)).unsqueeze(0))
-            for one in run.ecgs
-        )
-        *_, reply = replies(model, question, asked, first_ecg, second_ecg, run.missing)
+        case = run.case(model) if run.ecgs[0] is not None else None
+        first_ecg, second_ecg = case.features if case else (None, None)
+        missing = case.missing_leads if case else set[str]()
+        *_, reply = replies(model, question, asked, first_ecg, second_ecg, missing)
         answers.append(reply.text)
         if not reply.margins:
             total, count = model.answer_log_probs(question, [answers[0]], first_ecg, second_ecg)

@@ -11,26 +11,28 @@ from dataclasses import replace
 from statistics import NormalDist
 
 from ecgqa.answer.case import Case
-from ecgqa.answer.options import NONE, RANGES
+from ecgqa.answer.options import NONE, RANGE_NAMES
 from ecgqa.answer.reply import Reply, said_yes
+from ecgqa.measure.normal import limits_of
 from ecgqa.model.ecg_model import SEPARATOR, YES_OR_NO
+from ecgqa.question.kinds import CHANGE, NUMBER, THRESHOLD
 from ecgqa.question.quantity import (
     EARLY_KINDS,
     INTERVALS,
     QUANTITIES,
+    WITH_RANGE,
     Value,
     chance,
     in_units_of,
     longest_pause,
-    range_words,
+    normal_of,
     side_of,
     value_of,
     values_of,
 )
-from ecgqa.question.quantity import RANGES as NORMAL
-from ecgqa.question.reading import ABOVE, BELOW, CHANGE, NUMBER, THRESHOLD, WITHIN, Reading
+from ecgqa.question.reading import ABOVE, BELOW, WITHIN, Reading
 
-RANGE_OF_SIDE: dict[str, str] = dict(zip((BELOW, WITHIN, ABOVE), RANGES, strict=True))
+RANGE_OF_SIDE: dict[str, str] = dict(zip((BELOW, WITHIN, ABOVE), RANGE_NAMES, strict=True))
 WAS_NORMAL = {  # in the first and in the second ECG, for each fate of "is normal"
     "resolved": (True, False), "new": (False, True), "kept": (True, True),
     "absent": (False, False),
@@ -100,7 +102,7 @@ def _threshold(case: Case, read: Reading) -> Reply:
     """Is a number above, below or within limits that the question names?"""
     quantity = QUANTITIES[read.quantities[0]]
     if read.limit is None:
-        return _range(case, read) if quantity.normal else _numbers(case, replace(read, kind=NUMBER))
+        return _range(case, read)
     limit = in_units_of(quantity, read.limit)
     side = read.side or ABOVE
     if quantity.name == "st level" and "depress" in read.text.lower() and limit.value > 0:
@@ -151,19 +153,19 @@ def _at_most(text: str) -> bool:
 def _range(case: Case, read: Reading) -> Reply:
     """Is a number above, below or within its normal range? The model's view stands beside it."""
     quantity = QUANTITIES[read.quantities[0]]
-    if quantity.normal is None:
-        return _numbers(case, replace(read, kind=NUMBER))
     m = case.measured[-1]
+    if normal_of(quantity.name, m, read.formula) is None:
+        return _without_range(case, read)
     value = value_of(quantity.name, m, formula=read.formula)
-    if value.number is None:
+    if value.number is None or value.normal is None:
         return _declined(value)
-    low, high = quantity.normal
+    low, high = value.normal
     number, side = value.number, read.side or ABOVE
     where = side_of(number, low, high)
     hit = where == side
     said = "yes" if hit != read.absent else "no"
     words = (
-        f"{value.label} {quantity.text(number)}, {where} the normal range ({range_words(quantity)})"
+        f"{value.label} {quantity.text(number)}, {where} the normal range ({value.range_words()})"
     )
     p = chance(value, low, high)
     confidence = max(0.5, p) * min(1.0, read.sure / 0.9)
@@ -173,39 +175,49 @@ def _range(case: Case, read: Reading) -> Reply:
     )  # fmt: skip
 
 
+def _without_range(case: Case, read: Reading) -> Reply:
+    """The number alone where nothing is known of what is normal, with the reason if it is age."""
+    reply = _numbers(case, replace(read, kind=NUMBER))
+    limits = limits_of(case.measured[-1])
+    if not limits.is_child or read.quantities[0] not in WITH_RANGE:
+        return reply
+    words = f"No normal limits of it are known at this age ({limits.source})."
+    return replace(reply, remarks=(*reply.remarks, words))
+
+
 def _model_disagrees(case: Case, name: str, side: str, hit: bool, value: Value) -> tuple[str, ...]:
     """A remark where the model says otherwise than a number that is far from its limit."""
-    if name not in INTERVALS or value.number is None:
-        return ()
-    low, high = NORMAL[name]
+    if name not in INTERVALS or value.number is None or value.normal is None or value.whose:
+        return ()  # the model has learned the limits of adults
+    low, high = value.normal
     clear = min(abs(value.number - low), abs(value.number - high)) > value.quantity.repeats_within
-    question = f"Is the {name} {RANGE_OF_SIDE[side]} in this ECG?"
-    yes = said_yes(case.model, question, case.each[-1])
-    if yes is None or not clear or (yes >= 0.5) == hit:
+    if not clear:
         return ()
-    sure = yes if yes >= 0.5 else 1 - yes
-    says = "yes" if yes >= 0.5 else "no"
+    question = f"Is the {name} {RANGE_OF_SIDE[side]} in this ECG?"
+    (said,) = said_yes(case.model, [question], case.each[-1])
+    if not said.clear or said.affirms == hit:
+        return ()
+    sure = max(said.yes, 1 - said.yes)
     return (
-        f"⚠ The language model, from the signal alone, says {says} ({sure:.0%}): it contradicts "
-        "the measurement. Please check the number on the paper.",
+        f"⚠ The language model, from the signal alone, says {said.word} ({sure:.0%}): it "
+        "contradicts the measurement. Please check the number on the paper.",
     )
 
 
 def which_range(case: Case, read: Reading) -> Reply:
     """Of two or three ranges the one in which a number lies."""
-    quantity = QUANTITIES[read.quantities[0]]
-    if quantity.normal is None:
-        return _numbers(case, replace(read, kind=NUMBER))
-    value = value_of(quantity.name, case.measured[-1])
+    value = value_of(read.quantities[0], case.measured[-1])
+    if value.normal is None:
+        return _without_range(case, read)
     if value.number is None:
         return _declined(value)
-    side = side_of(value.number, *quantity.normal)
+    side = side_of(value.number, *value.normal)
     named = _sides_named(read.text)
     if len(named) == 2 and side not in named:
         words = f"neither: {value.sentence()}"
-        return Reply(words, chance(value, *quantity.normal), answers=(NONE,))
+        return Reply(words, chance(value, *value.normal), answers=(NONE,))
     name = RANGE_OF_SIDE[side]
-    confidence = chance(value, *quantity.normal) * min(1.0, read.sure / 0.9)
+    confidence = chance(value, *value.normal) * min(1.0, read.sure / 0.9)
     return Reply(f"{name}: {value.sentence()}", confidence, answers=(name,))
 
 
@@ -237,7 +249,10 @@ def listed(case: Case, read: Reading) -> Reply:
     names, sure, words = [], [], []
     for name in INTERVALS:
         values = [value_of(name, one) for one in case.measured]
-        sides = [None if v.number is None else side_of(v.number, *NORMAL[name]) for v in values]
+        sides = [
+            None if v.number is None or v.normal is None else side_of(v.number, *v.normal)
+            for v in values
+        ]
         if None in sides:
             continue
         if case.is_pair and read.fate:
@@ -247,7 +262,7 @@ def listed(case: Case, read: Reading) -> Reply:
             continue
         names.append(name)
         last = value_of(name, m)
-        sure.append(chance(last, *NORMAL[name]))
+        sure.append(chance(last, *(last.normal or (0.0, 0.0))))
         words.append(last.sentence())
     if not names:
         return Reply(NONE, 0.9, answers=(NONE,))
@@ -277,11 +292,12 @@ def _change(case: Case, read: Reading) -> Reply:
     then, now = values
     assert then.number is not None and now.number is not None
     words = f"{now.label} {quantity.text(then.number)}, then {quantity.text(now.number)}"
-    if read.kind == YES_OR_NO and quantity.normal:
-        normal = tuple(side_of(v.number or 0.0, *quantity.normal) == WITHIN for v in values)
+    ranged = [(v, v.normal) for v in values if v.normal is not None]
+    if read.kind == YES_OR_NO and len(ranged) == len(values):
+        normal = tuple(side_of(v.number or 0.0, *limits) == WITHIN for v, limits in ranged)
         said = "yes" if normal == WAS_NORMAL[read.fate] else "no"
-        sure = min(chance(v, *quantity.normal) for v in values)
-        words += f" (normal: {range_words(quantity)})"
+        sure = min(chance(v, *limits) for v, limits in ranged)
+        words += f" (normal: {now.range_words()})"
         return Reply(f"{said}: {words}", max(0.5, sure), answers=(said,))
     change = _change_of(case, quantity.name, read.formula, lead) or 0.0
     spread = quantity.repeats_within or 1e-6

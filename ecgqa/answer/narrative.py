@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from ecgqa.answer.case import Case
 from ecgqa.answer.findings import UNNAMED, Finding, findings
 from ecgqa.measure import Measurements
-from ecgqa.measure.criteria import CRITERIA
+from ecgqa.measure.criteria import criteria_of
 from ecgqa.measure.numbers import MEASURED
-from ecgqa.question.quantity import EARLY_KINDS, QUANTITIES, RANGES, side_of, value_of
+from ecgqa.question.quantity import EARLY_KINDS, QUANTITIES, side_of, value_of
 from ecgqa.question.reading import ABOVE, BELOW, WITHIN, phrase
 
 SECTIONS = (
@@ -57,6 +57,7 @@ SILENT = {  # told elsewhere or by numbers, or too general beside the others
     "unknown stage of myocardial infarction", "long qt-interval",
 }  # fmt: skip
 NEAR, MOST_POSSIBLE = 0.6, 3  # share of its own limit from which a finding is possible; how many
+ALIKE = "No finding is new or gone, and no number changed by more than its spread."
 AXIS_TEXT = {BELOW: "left axis", WITHIN: "normal axis", ABOVE: "right axis"}
 
 
@@ -132,7 +133,7 @@ def _possible(found: dict[str, Finding], told: list[str], m: Measurements) -> st
 
 def spoken_against(name: str, m: Measurements) -> bool:
     """Whether a measured number contradicts a finding by more than its own uncertainty."""
-    for criterion in CRITERIA.get(name, ()):
+    for criterion in criteria_of(m).get(name, ()):
         value = criterion.value(m)
         if value is not None and criterion.side(value) < 0:
             return True
@@ -174,7 +175,7 @@ def contradictions(told: Report, m: Measurements) -> list[str]:
 
 
 def comparison(case: Case) -> list[str]:
-    """What differs between the two ECGs of a pair, in sentences."""
+    """What differs between the two ECGs of a pair, in sentences; `ALIKE` where nothing does."""
     first, second = (set(report(case, which).statements) - set(NOISE) for which in (0, 1))
     quiet = {"normal ecg"}
     new = [phrase(n) for n in report(case, 1).statements if n in second - first - quiet]
@@ -189,10 +190,11 @@ def comparison(case: Case) -> list[str]:
         then, now = (row.value(m) for m in case.measured)
         change = row.change(now, then)
         if change is not None and abs(change) > row.repeats_within:
-            changes.append(f"{row.label} {row.text(change, signed=True)} {row.unit}")
+            told = f"{row.label} {row.text(then)} to {row.text(now)} {row.unit}"
+            changes.append(f"{told} ({row.text(change, signed=True)})")
     if changes:
         out.append(f"Changed by more than the measurement's own spread: {', '.join(changes)}.")
-    return out or ["No finding is new or gone, and no number changed by more than its spread."]
+    return out or [ALIKE]
 
 
 def _sentences(names: Iterable[str], otherwise: str) -> tuple[str, ...]:
@@ -224,9 +226,12 @@ def _axis(m: Measurements) -> str:
     axis = value_of("qrs axis", m)
     if axis.number is None:
         return axis.sentence() + "."
-    side = side_of(axis.number, *RANGES["qrs axis"])
+    said = f"{axis.quantity.label} {axis.quantity.text(axis.number)}"
+    if axis.normal is None:
+        return f"{said}."
+    side = side_of(axis.number, *axis.normal)
     name = "extreme axis" if not -90 <= axis.number <= 180 else AXIS_TEXT[side]
-    return f"{axis.quantity.label} {axis.quantity.text(axis.number)}: {name}."
+    return f"{said}: {name}."
 
 
 def _sokolow(m: Measurements) -> str:
@@ -241,7 +246,7 @@ def _intervals(m: Measurements) -> tuple[str, ...]:
         if value.number is None:
             out.append(value.sentence() + ".")
             continue
-        side = side_of(value.number, *RANGES[name])
+        side = WITHIN if value.normal is None else side_of(value.number, *value.normal)
         flag = "" if side == WITHIN else f", {side} the normal range"
         out.append(f"{value.label} {QUANTITIES[name].text(value.number)}{flag}.")
     return tuple(out)
@@ -252,7 +257,7 @@ def _quality(case: Case, which: int, noise: list[str]) -> tuple[str, ...]:
     faults = [f"{lead}: {', '.join(on)}" for lead, on in quality.leads.items()]
     out = [f"{_capital(phrase(name))}." for name in noise]
     out += [f"{'; '.join(faults)}."] if faults else []
-    missing = case.ecgs[which].missing_leads
+    missing = case.ecgs[which].missing_leads  # the lost ones are named by their fault
     if missing:
         out.append(f"Not recorded: {', '.join(missing)}.")
     return tuple(out) or ("Good.",)
@@ -263,7 +268,8 @@ def _conclusion(abnormal: list[str], normal: bool, m: Measurements) -> tuple[str
         f"{value.label} {side} the normal range"
         for name in ("pr interval", "qrs duration", "qt corrected")
         if (value := value_of(name, m)).number is not None
-        and (side := side_of(value.number, *RANGES[name])) != WITHIN
+        and value.normal is not None
+        and (side := side_of(value.number, *value.normal)) != WITHIN
     ]
     if normal and not out_of_range:
         return ("Normal ECG.",)

@@ -2,13 +2,14 @@
 
 A list ("which findings are new?") is answered in four steps. The projector reads from the question
 what kind of answer is wanted, in which lead, and what must have become of a finding between two
-ECGs. Every option is put as a plain yes/no question; the projector's evidence alone picks the
+ECGs. Every option is put as a plain yes/no question; the projector's testimony alone picks the
 likeliest. Those are asked of the language model. Of the answers that such questions had in
 training, the one that agrees best with what it says is the answer.
 """
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from collections.abc import Sequence
@@ -23,7 +24,7 @@ from ecgqa.model.projector import named
 from ecgqa.record import LEADS
 
 FATES = ("resolved", "new", "kept", "absent")  # in the order of `Projector.asked_fate`
-RANGES = ("below the normal range", "within the normal range", "above the normal range")
+RANGE_NAMES = ("below the normal range", "within the normal range", "above the normal range")
 OF_FINDING = {
     "resolved": "Is {} present in the first ECG and no longer in the second?",
     "new": "Is {} absent in the first ECG and new in the second?",
@@ -36,7 +37,7 @@ OF_FEATURE = {  # what becomes of "is normal"
     "kept": "Is the {} normal in both the first and the second ECG?",
     "absent": "Is the {} abnormal in both the first and the second ECG?",
 }
-# The language model is asked of the likeliest option, of all whose evidence comes near it, and of
+# The language model is asked of the likeliest option, of all whose testimony comes near it, and of
 # at least LEAST and at most MOST. Twice as far or half as far answers as many lists rightly.
 NEAR, LEAST, MOST = 0.5, 3, 12
 OF_TWO_ECGS = ("statements", "features")  # kinds that compare; all others are about one ECG
@@ -44,7 +45,7 @@ OF_LEAD = {"form": "forms_of_lead", "noise": "noises_of_lead"}  # the same about
 LEADS_OF = {"form": "leads_of_form", "noise": "leads_of_noise"}  # where a finding is seen
 NONE = "none"
 # How much weigh, in `decide`: the log odds of an option, that it is one, that there is any, and how
-# often the answer was right in training. Fitted for every kind by `training.calibrate`.
+# often the answer was right in training. Fitted for every kind by `training.stages.calibrate`.
 UNFITTED = (1.0, 0.0, 0.0, 1.0)
 
 
@@ -89,7 +90,7 @@ def understand(model: EcgModel, questions: Sequence[str], two: bool) -> list[Ask
         elif float(leads.sum()) > 0.2:
             lead = LEADS[int(leads.argmax())]
         finding = max(config.lead_findings, key=lambda f: weight.get(f, 0.0), default="")
-        ranges = {(f, r): weight.get(f"{f} {r}", 0.0) for f in features(model) for r in RANGES}
+        ranges = {(f, r): weight.get(f"{f} {r}", 0.0) for f in features(model) for r in RANGE_NAMES}
         out.append(
             Asked(
                 kind=_fitting(model, model.config.kinds[kinds[i]], lead, finding),
@@ -119,7 +120,7 @@ def _fitting(model: EcgModel, kind: str, lead: str, finding: str) -> str:
 
 def features(model: EcgModel) -> list[str]:
     """Intervals whose ranges the encoder estimates."""
-    end = f" {RANGES[1]}"
+    end = f" {RANGE_NAMES[1]}"
     return [s.removesuffix(end) for s in model.encoder.config.statements if s.endswith(end)]
 
 
@@ -129,7 +130,7 @@ def option_question(asked: Asked, option: str, feature: bool = False) -> str:
         return (OF_FEATURE if feature else OF_FINDING)[asked.fate].format(option)
     if feature:
         return f"Is the {option} {asked.range} in this ECG?"
-    if option in RANGES:
+    if option in RANGE_NAMES:
         return f"Is the {asked.feature} {option} in this ECG?"
     if option.startswith("lead "):
         return f"Is {asked.finding} present in {option} of this ECG?"
@@ -144,14 +145,27 @@ def option_questions(model: EcgModel, asked: Asked, options: Sequence[str]) -> l
     return [option_question(asked, option, option in known) for option in options]
 
 
+def unknown_options(model: EcgModel, options: Sequence[str]) -> list[str]:
+    """Why options cannot be weighed, one sentence for each that the model was never taught."""
+    known = {name for names in model.config.vocabulary.values() for name in names}
+    known |= set(model.encoder.config.statements)
+    said = []
+    for option in options:
+        if option not in known:
+            near = difflib.get_close_matches(option.lower(), sorted(known), 3, 0.4)
+            hint = f" The nearest that it knows: {', '.join(near)}." if near else ""
+            said.append(f"The model was not taught the option “{option}”.{hint}")
+    return said
+
+
 def likeliest(
     model: EcgModel,
     texts: Sequence[str],
     first: EcgFeatures | None,
     second: EcgFeatures | None = None,
 ) -> list[int]:
-    """Numbers of the yes/no questions about one ECG or pair that the evidence affirms most."""
-    margins = model.evidence_margin(list(texts), first, second)
+    """Numbers of the yes/no questions about one ECG or pair that the testimony affirms most."""
+    margins = model.testimony_margin(list(texts), first, second)
     order = margins.argsort(descending=True).tolist()[:MOST]
     near = float(margins.max()) - NEAR
     return sorted(i for place, i in enumerate(order) if place < LEAST or margins[i] >= near)
@@ -162,7 +176,7 @@ def is_list(model: EcgModel, asked: Asked) -> bool:
     return asked.kind == ONE_OF_TWO or asked.kind in model.config.vocabulary
 
 
-def check(
+def weigh(
     model: EcgModel, asked: Asked, first: EcgFeatures | None, second: EcgFeatures | None = None
 ) -> dict[str, float]:
     """{option: log odds that it belongs to the answer} of the likeliest, for one ECG or pair."""
@@ -193,7 +207,7 @@ class Decision(NamedTuple):
 
 
 def decide(model: EcgModel, kind: str, margins: dict[str, float]) -> Decision:
-    """The answer to an open question from the log odds of its options (`check`).
+    """The answer to an open question from the log odds of its options (`weigh`).
 
     kind: of `ModelConfig.vocabulary`, or a kind of calibration for one or both of two options.
     Options that were not asked about do not belong to the answer.
@@ -229,7 +243,7 @@ def candidates(
 
 
 def _between(model: EcgModel, kind: str, margins: dict[str, float]) -> Decision:
-    """One of two options, both or neither, whichever is likeliest (`training.fit_choice`)."""
+    """The likeliest of: one of two options, both, neither (`training.stages.fit_choice`)."""
     scale, both, neither = model.config.choice
     (one, a), (other, b) = (
         (option, scale * float(model.calibrated(torch.tensor(margin), kind).logit(1e-6)))
@@ -253,7 +267,7 @@ def choices(model: EcgModel, asked: Asked) -> tuple[str, ...]:
     known = model.config.vocabulary
     if asked.kind in known:
         return tuple(known[asked.kind])
-    ranges = [next((r for r in RANGES if name.endswith(r)), "") for name in asked.names]
+    ranges = [next((r for r in RANGE_NAMES if name.endswith(r)), "") for name in asked.names]
     return tuple(ranges) if all(ranges) and len(set(ranges)) == 2 else asked.names
 
 

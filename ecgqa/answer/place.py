@@ -14,7 +14,8 @@ from ecgqa.answer.options import NONE, Asked, option_question
 from ecgqa.answer.reply import Reply, replies
 from ecgqa.measure import LeadValues
 from ecgqa.model.ecg_model import SEPARATOR
-from ecgqa.question.reading import TOGETHER, WHERE, Reading, phrase
+from ecgqa.question.kinds import WHERE
+from ecgqa.question.reading import TOGETHER, Reading, phrase
 from ecgqa.record import LEADS
 
 WALLS = {
@@ -47,6 +48,12 @@ SEEN: dict[str, tuple[str, Callable[[LeadValues], bool]]] = {
         "Q 0.1 mV and a quarter of R and more", lambda v: -v.q_mv >= max(0.1, v.r_mv / 4),
     ),
 }  # fmt: skip
+
+
+def wall_of(name: str) -> tuple[str, ...]:
+    """The leads that show the wall which a finding names, () where it names none."""
+    wall = name.partition(" in ")[2].removesuffix(" leads")
+    return WALLS.get(wall, ())
 
 
 def place(case: Case, read: Reading) -> Reply:

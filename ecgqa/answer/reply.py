@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import torch
 
-from ecgqa.answer.options import NONE, Asked, abstains, check, decide, is_list
+from ecgqa.answer.options import NONE, Asked, abstains, decide, is_list, weigh
 from ecgqa.model.ecg_model import ABSTENTION, SEPARATOR, YES_NO, EcgModel
 from ecgqa.model.features import EcgFeatures
+
+
+class Said(NamedTuple):
+    """What is said to a yes/no question.
+
+    margin: log odds of "yes" as the model has them. yes: calibrated P("yes"). clear: whether the
+    model begins with "yes" or "no" at all.
+    """
+
+    margin: float
+    yes: float
+    clear: bool
+
+    @property
+    def affirms(self) -> bool:
+        """Where the calibrated probability turns the scales, it counts."""
+        return self.yes >= 0.5
+
+    @property
+    def word(self) -> str:
+        """ "yes" or "no"."""
+        return YES_NO[0] if self.affirms else YES_NO[1]
 
 
 @dataclass(frozen=True)
@@ -21,7 +44,7 @@ class Reply:
     was asked about and could be seen. answers: the same as single findings, by default the text's
     parts. remarks: what else is to be said of it. declined: it answers nothing. asked: the plain
     question that was put to the model, where it is another one than the user's; affirms: whether
-    the answer to that one is yes.
+    the answer to that one is yes; margin: the log odds of a yes to it, as the model has them.
     """
 
     text: str
@@ -32,6 +55,7 @@ class Reply:
     declined: bool = False
     asked: str = ""
     affirms: bool = True
+    margin: float = 0.0
 
 
 def replies(
@@ -47,7 +71,7 @@ def replies(
     missing: leads that were not recorded; they are never part of a list.
     """
     if is_list(model, asked):
-        margins = check(model, asked, first, second)
+        margins = weigh(model, asked, first, second)
         options, confidence = decide(model, asked.kind, margins)
         margins = {
             option: margin
@@ -60,9 +84,9 @@ def replies(
         said = [option for option in options if option in margins]
         yield Reply(SEPARATOR.join(said or [NONE]), confidence, margins)
         return
-    if (yes := said_yes(model, question, first, second)) is not None:
-        # Where the calibrated probability turns the scales, it counts.
-        yield Reply("yes", yes) if yes >= 0.5 else Reply("no", 1 - yes)
+    (said,) = said_yes(model, [question], first, second)
+    if said.clear:
+        yield Reply(said.word, max(said.yes, 1 - said.yes))
         return
     for text, log_prob in model.stream(question, first, second):
         yield Reply(text, math.exp(log_prob))
@@ -70,20 +94,22 @@ def replies(
 
 def said_yes(
     model: EcgModel,
-    question: str,
+    questions: Sequence[str],
     first: EcgFeatures | None,
     second: EcgFeatures | None = None,
     plain: bool = False,
-) -> float | None:
-    """P("yes") of a question to which the model begins to say yes or no, else None.
+) -> list[Said]:
+    """What is said to each question about one ECG or pair.
 
-    plain: the question is `respond.asked_plainly`'s, whose probabilities are calibrated apart. One
-    pass: the word and its probability come from the same logits.
+    plain: the questions are `respond.asked_plainly`'s, whose probabilities are calibrated apart.
+    One pass for all: the word and its probability come from the same logits.
     """
-    margin, word = model.opening(question, first, second)
-    if word not in YES_NO:
-        return None
     kind = "verify" if second is None else "compare"
     if plain and second is None and "plain" in model.config.calibration:
         kind = "plain"
-    return float(model.calibrated(torch.tensor(margin), kind))
+    openings = model.openings(list(questions), first, second)
+    chances = model.calibrated(torch.tensor([one.margin for one in openings]), kind).tolist()
+    return [
+        Said(one.margin, chance, one.word in YES_NO)
+        for one, chance in zip(openings, chances, strict=True)
+    ]

@@ -7,17 +7,20 @@ is said to be so. Each answer is a `Reply`; the last one of those yielded counts
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from ecgqa.answer import measured_reply, narrative
+from ecgqa.answer.askable import hindered
 from ecgqa.answer.case import Case
 from ecgqa.answer.findings import UNNAMED, findings
 from ecgqa.answer.options import FATES, Asked, decide, option_question
 from ecgqa.answer.place import place
 from ecgqa.answer.reply import Reply, replies, said_yes
-from ecgqa.model.ecg_model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_OR_NO
-from ecgqa.question import reading as kinds
+from ecgqa.model.ecg_model import ABSTENTION, ONE_OF_TWO, SEPARATOR, YES_OR_NO, expand
+from ecgqa.question import kinds
+from ecgqa.question.comparison import asks_openly
 from ecgqa.question.quantity import value_of
 from ecgqa.question.reading import TOGETHER, Reading, phrase
 
@@ -38,11 +41,7 @@ PLAINLY = {
     "any extra systole": "Are there any extra systoles present on this ECG?",
 }
 STAGES = ("early stage of", "middle stage of", "old stage of", "unknown stage of")
-# Kinds that are answered only where it is clear what they name.
-NAMING = (
-    YES_OR_NO, ONE_OF_TWO, kinds.NUMBER, kinds.THRESHOLD, kinds.CHANGE, kinds.WHERE,
-)  # fmt: skip
-LEAST_SURE = 0.2  # of a reading: below, nothing is answered; see `training.clinic`
+LEAST_SURE = 0.2  # of a reading: below, nothing is answered; see `training.judge.clinic`
 NO_ADVICE = (
     "I cannot give advice on treatment or on what to do next; that needs the patient and a "
     "clinician."
@@ -60,6 +59,8 @@ NOT_READ = (
     "finding, the interval or the lead."
 )
 NOTHING_BEFORE = "I cannot tell what this refers to: please ask the whole question."
+NO_VERDICT = "Whether that is better or worse is for a clinician to say."
+MEASURED_SURE = 0.9  # of a yes or no that rests on many numbers and findings
 NEAREST = 3
 
 
@@ -69,18 +70,12 @@ def respond(case: Case, read: Reading) -> Iterator[Reply]:
         yield from _each(case, read)
         return
     answer = _BY_KIND.get(read.kind)
-    if read.kind in NAMING and read.sure < LEAST_SURE:
+    if kinds.kind_of(read.kind).names and read.sure < LEAST_SURE:
         yield _declined(_not_read(read))
     elif answer is not None:
         yield answer(case, read)
-    elif read.kind in (kinds.NUMBER, kinds.THRESHOLD, kinds.CHANGE):
-        yield measured_reply.reply(case, read)
     elif read.kind == kinds.REPORT:
         yield from _report(case)
-    elif read.kind == YES_OR_NO:
-        yield _yes_or_no(case, read)
-    elif read.kind == ONE_OF_TWO:
-        yield _one_of_two(case, read)
     else:
         yield from _list(case, read)
 
@@ -94,9 +89,18 @@ def _each(case: Case, read: Reading) -> Iterator[Reply]:
     done: list[Reply] = []
     for part in read.parts:
         reply = Reply("", 0.0)
-        for reply in respond(case, part):
+        for reply in _allowed(case, part):
             yield _together([*done, reply])
         done.append(reply)
+
+
+def _allowed(case: Case, part: Reading) -> Iterator[Reply]:
+    """Replies to one of several questions, or why the recordings do not allow one."""
+    why_not = hindered(case, part) if kinds.kind_of(part.kind).of_an_ecg else ()
+    if why_not:
+        yield _declined(ABSTENTION, why_not)
+        return
+    yield from respond(case, part)
 
 
 def _together(done: Sequence[Reply]) -> Reply:
@@ -125,11 +129,6 @@ def asked_plainly(finding: str, lead: str = "") -> str:
     return option_question(Asked(lead=lead), finding)
 
 
-def _chance(case: Case, finding: str, lead: str = "") -> float | None:
-    """P(yes) to a finding, None where the model cannot tell."""
-    return said_yes(case.model, asked_plainly(finding, lead), *case.asked_of(False), plain=True)
-
-
 def _yes_or_no(case: Case, read: Reading) -> Reply:
     """Is a finding there, or a quantity on one side of its normal range?"""
     if read.quantities:
@@ -148,35 +147,35 @@ def _yes_or_no(case: Case, read: Reading) -> Reply:
     members = TOGETHER.get(named, (named,))
     leads = [lead for lead in read.leads if _of_leads(case, named)] or [""]
     asked = [(member, lead) for member in members for lead in leads]
-    chances = [_chance(case, member, lead) for member, lead in asked]
-    known = [p for p in chances if p is not None]
+    texts = [asked_plainly(member, lead) for member, lead in asked]
+    said = said_yes(case.model, texts, *case.asked_of(False), plain=True)
+    known = [(*what, one) for what, one in zip(asked, said, strict=True) if one.clear]
     if not known:
         return Reply(ABSTENTION, 0.0, answers=(ABSTENTION,), declined=True)
-    yes = max(known)
-    which = asked[chances.index(yes)]
-    if len(members) > 1 and yes >= 0.5:
-        remarks.append(f"Likeliest: {phrase(which[0])}.")
+    member, lead, likeliest = max(known, key=lambda one: one[2].yes)
+    if len(members) > 1 and likeliest.affirms:
+        remarks.append(f"Likeliest: {phrase(member)}.")
     if len(leads) > 1:
-        said = zip(asked, chances, strict=True)
-        found = [lead for (_, lead), p in said if p is not None and p >= 0.5]
+        found = [where for _, where, one in known if one.affirms]
         remarks.append(f"Of these leads: {', '.join(found) or 'none'}.")
-    there = yes >= 0.5
-    confidence = (yes if there else 1 - yes) * _reading_counts(read)
-    text = "yes" if there != read.absent else "no"
+    text = "yes" if likeliest.affirms != read.absent else "no"
     return Reply(
-        text, confidence, answers=(text,), remarks=tuple(remarks),
-        asked=asked_plainly(*which), affirms=there,
+        text, max(likeliest.yes, 1 - likeliest.yes) * _reading_counts(read), answers=(text,),
+        remarks=tuple(remarks), asked=asked_plainly(member, lead), affirms=likeliest.affirms,
+        margin=likeliest.margin,
     )  # fmt: skip
 
 
 def _yes_or_no_of_two(case: Case, read: Reading) -> Reply:
     """Two ECGs: the model reads the question itself, and what must have become of the finding."""
-    yes = said_yes(case.model, read.text, *case.features)
-    if yes is None:
+    (said,) = said_yes(case.model, [read.text], *case.features)
+    if not said.clear:
         return Reply(ABSTENTION, 0.0, answers=(ABSTENTION,), declined=True)
-    text = "yes" if yes >= 0.5 else "no"
-    confidence = max(yes, 1 - yes) * _reading_counts(read)
-    return Reply(text, confidence, answers=(text,), asked=read.text, affirms=text == "yes")
+    confidence = max(said.yes, 1 - said.yes) * _reading_counts(read)
+    return Reply(
+        said.word, confidence, answers=(said.word,), asked=read.text, affirms=said.affirms,
+        margin=said.margin,
+    )  # fmt: skip
 
 
 def _reading_counts(read: Reading) -> float:
@@ -219,14 +218,14 @@ def _one_of_two(case: Case, read: Reading) -> Reply:
         return measured_reply.which_range(case, read)
     if len(read.findings) < 2:
         return _declined(_not_read(read))
-    first, second = case.asked_of(False)
-    margins = {}
     lead = next((lead for lead in read.leads if _of_leads(case, read.findings[0])), "")
-    for name in read.findings[:2]:
-        members = TOGETHER.get(name, (name,))
-        texts = [asked_plainly(member, lead) for member in members]
-        rows = [case.model.yes_margin([text], first, second) for text in texts]
-        margins[name] = max(float(row[0]) for row in rows)
+    asked = [(name, one) for name in read.findings[:2] for one in TOGETHER.get(name, (name,))]
+    first, _ = case.asked_of(False)
+    texts = [asked_plainly(member, lead) for _, member in asked]
+    margins: dict[str, float] = {}
+    each = case.model.yes_margin(texts, expand(first, len(texts))).tolist()
+    for (name, _), margin in zip(asked, each, strict=True):
+        margins[name] = max(margin, margins[name]) if name in margins else margin
     group = group_of(case, read.findings[:2]) or "superclass"
     options, confidence = decide(case.model, f"choose {group}", margins)
     confidence *= _reading_counts(read)
@@ -307,6 +306,19 @@ def _nothing_before(case: Case, read: Reading) -> Reply:
     return _declined(NOTHING_BEFORE)
 
 
+def _difference(case: Case, read: Reading) -> Reply:
+    """All that changed from the first ECG to the second, by more than it does within one."""
+    told = narrative.comparison(case)
+    changed, text = told != [narrative.ALIKE], " ".join(told)
+    if re.search(r"\b(?:better|worse|improv|worsen|deterior)", read.text, re.I):
+        return Reply(text, MEASURED_SURE, answers=(), remarks=(NO_VERDICT,))
+    if asks_openly(read.text):
+        return Reply(text, MEASURED_SURE, answers=())
+    alike = re.search(r"\b(?:same|similar|identical|alike|unchanged|stable|no)\b", read.text, re.I)
+    said = "yes" if changed != bool(alike) else "no"
+    return Reply(f"{said}: {text}", MEASURED_SURE, answers=(said,))
+
+
 def _since_when(case: Case, read: Reading) -> Reply:
     """One ECG does not tell; of a pair, what is new in the second."""
     if not case.is_pair:
@@ -318,6 +330,11 @@ def _since_when(case: Case, read: Reading) -> Reply:
 
 
 _BY_KIND: dict[str, Callable[[Case, Reading], Reply]] = {
+    YES_OR_NO: _yes_or_no,
+    ONE_OF_TWO: _one_of_two,
+    kinds.NUMBER: measured_reply.reply,
+    kinds.THRESHOLD: measured_reply.reply,
+    kinds.CHANGE: measured_reply.reply,
     kinds.WHERE: place,
     kinds.WHEN: measured_reply.when,
     kinds.ADVICE: _advice,
@@ -328,4 +345,5 @@ _BY_KIND: dict[str, Callable[[Case, Reading], Reply]] = {
     kinds.WHY: _nothing_before,
     kinds.HOW_SURE: _nothing_before,
     kinds.SINCE_WHEN: _since_when,
+    kinds.DIFFERENCE: _difference,
 }

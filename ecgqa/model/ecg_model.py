@@ -3,10 +3,10 @@
 The prompt, with `<..>` for embeddings that come from the signal. The question stands first, so that
 it is read once for all ECGs it is asked of:
 
-    Is atrial fibrillation present in this ECG?<6 tokens of the ECG><4 tokens of evidence>
+    Is atrial fibrillation present in this ECG?<6 tokens of the ECG><4 tokens of testimony>
     Answer: no
 
-Of two ECGs there are 6 tokens each. The evidence is what the ECG says to this very question.
+Of two ECGs there are 6 tokens each. The testimony is what the ECG says to this very question.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from safetensors import SafetensorError
@@ -26,7 +26,7 @@ from torch.nn import functional as F
 
 from ecgqa.model.encoder import EncoderConfig, EncoderEnsemble, build_encoder
 from ecgqa.model.features import EcgFeatures
-from ecgqa.model.language import Language, ModelError, Progress, Prompts, pad
+from ecgqa.model.language import Language, ModelError, Progress, Prompts, pad, pad_states
 from ecgqa.model.projector import Memory, Projector, ProjectorConfig
 from ecgqa.model.reader import Reader
 from ecgqa.record import LEADS
@@ -36,6 +36,13 @@ SEPARATOR = "; "
 YES_NO = ("yes", "no")
 YES_OR_NO, ONE_OF_TWO = "yes or no", "one of two"  # the kinds of answers that are no lists
 PLACEHOLDER = -1
+
+
+class Opening(NamedTuple):
+    """How an answer begins: log odds of "yes" against "no", and its likeliest first word."""
+
+    margin: float
+    word: str
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,7 @@ class ModelConfig:
     choice: tuple[float, ...] = ()  # scale, both, neither: see `options.decide`
     finding_limits: dict[str, float] = field(default_factory=dict)  # P from which it is reported
     severities: tuple[float, ...] = ()  # P(s), where the answer is adjusted for the severity s
-    training: dict = field(default_factory=dict)
+    training: dict[str, Any] = field(default_factory=dict)
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -82,7 +89,7 @@ class EcgModel(nn.Module):
         self.projector = projector
         self.language = language
         self.reader: Reader | None = None  # of questions in free words, where there is one
-        self.version = "untrained"  # of the weights: the first digits of their SHA-256
+        self.version = "untrained"  # see `_version`
         self._option_states: dict[str, torch.Tensor] = {}
 
     # Building, saving, loading -------------------------------------------------------------------
@@ -178,8 +185,7 @@ class EcgModel(nn.Module):
             ) from error
         model = cls(config, encoder, projector, language).eval()
         model.reader = reader
-        digest = hashlib.sha256((folder / "projector.safetensors").read_bytes())
-        model.version = digest.hexdigest()[:8]
+        model.version = _version(folder)
         return model
 
     # Encoding ------------------------------------------------------------------------------------
@@ -188,7 +194,7 @@ class EcgModel(nn.Module):
         """signal [b, 12, 1000] from `model_input` → everything the later stages need."""
         return self.encoder(signal)
 
-    def evidence(
+    def testimony(
         self,
         questions: list[str],
         first: EcgFeatures,
@@ -202,7 +208,7 @@ class EcgModel(nn.Module):
         of = [texts.index(question) for question in questions]
         memory = self.projector.memory(first, second)
         given = None if severity is None else torch.full((len(of),), severity, device=mask.device)
-        return self.projector.evidence(states[of], mask[of], memory, given)
+        return self.projector.testimony(states[of], mask[of], memory, given)
 
     # Prompts -------------------------------------------------------------------------------------
 
@@ -212,13 +218,13 @@ class EcgModel(nn.Module):
         first: EcgFeatures | None,
         second: EcgFeatures | None = None,
         answers: list[str] | None = None,
-        evidence: torch.Tensor | None = None,
+        testimony: torch.Tensor | None = None,
     ) -> Prompts:
         """One prompt per question and ECG (or pair); like questions are shared.
 
         first None: the question without any ECG. answers: teacher-forced answer texts; without them
-        the prompt ends where the answer begins, and the last position is kept. evidence: what
-        `evidence` gives, if it is there already.
+        the prompt ends where the answer begins, and the last position is kept. testimony: what
+        `testimony` gives, if it is there already.
         """
         language, sizes = self.language, self.projector.config
         pad_id, device = language.tokenizer.pad_token_id, language.embeddings.weight.device
@@ -237,9 +243,9 @@ class EcgModel(nn.Module):
         ids, mask = ids.to(device), mask.to(device)
         rest = language.embed(ids.clamp(min=0))
         if first is not None:
-            if evidence is None:
-                evidence = self.evidence(questions, first, second)
-            signal = torch.cat([self.projector.ecg_tokens(first, second), evidence], dim=1)
+            if testimony is None:
+                testimony = self.testimony(questions, first, second)
+            signal = torch.cat([self.projector.ecg_tokens(first, second), testimony], dim=1)
             rest = rest.masked_scatter((ids == PLACEHOLDER).unsqueeze(-1), signal.to(rest.dtype))
         keep = torch.zeros_like(mask, dtype=torch.bool)
         keep[:, len(stem) - 1 :] = mask[:, len(stem) - 1 :].bool()
@@ -296,25 +302,29 @@ class EcgModel(nn.Module):
         severity: int | None = None,
     ) -> torch.Tensor:
         """Log odds of "yes", [b], at a given severity where the model is told one."""
-        evidence = None if first is None else self.evidence(questions, first, second, severity)
-        return self._margin(self.language(self.prompt(questions, first, second, evidence=evidence)))
+        testimony = None if first is None else self.testimony(questions, first, second, severity)
+        return self._margin(
+            self.language(self.prompt(questions, first, second, testimony=testimony))
+        )
 
     @torch.no_grad()
-    def opening(
-        self, question: str, first: EcgFeatures | None, second: EcgFeatures | None = None
-    ) -> tuple[float, str]:
-        """Log odds of "yes" against "no", and the likeliest first word of the answer."""
-        logits = self.language(self.prompt([question], first, second))
-        word = self._text([int(logits[0].argmax())])
+    def openings(
+        self, questions: list[str], first: EcgFeatures | None, second: EcgFeatures | None = None
+    ) -> list[Opening]:
+        """How the answers to questions begin; `first` (and `second`): one ECG, or one per row."""
+        first, second = expand(first, len(questions)), expand(second, len(questions))
+        logits = self.language(self.prompt(questions, first, second))
+        margins = self._margin(logits)
         if first is not None and self.config.severities:
-            return float(self.yes_margin([question], first, second)[0]), word
-        return float(self._margin(logits)[0]), word
+            margins = self.yes_margin(questions, first, second)
+        words = [self._text([token]) for token in logits.argmax(-1).tolist()]
+        return [Opening(*both) for both in zip(margins.tolist(), words, strict=True)]
 
     @torch.no_grad()
-    def evidence_margin(
+    def testimony_margin(
         self, questions: list[str], first: EcgFeatures | None, second: EcgFeatures | None = None
     ) -> torch.Tensor:
-        """How much nearer the evidence is to "yes" than to "no", [b]; asks no language model.
+        """How much nearer the testimony is to "yes" than to "no", [b]; asks no language model.
 
         One yes/no question per row (`options.option_question`; their states are kept, as they are
         few and hold no words of a user), about one ECG or one each. Without an ECG: 0.
@@ -326,17 +336,14 @@ class EcgModel(nn.Module):
             states, mask = self.language.read(new[start : start + 64])
             for text, state, there in zip(new[start : start + 64], states, mask, strict=True):
                 self._option_states[text] = state[there]
-        rows = [self._option_states[question] for question in questions]
-        states = nn.utils.rnn.pad_sequence(rows, batch_first=True)
-        length = torch.tensor([len(row) for row in rows], device=states.device)
-        mask = torch.arange(states.shape[1], device=states.device) < length[:, None]
+        states, mask = pad_states([self._option_states[question] for question in questions])
         memory = self.projector.memory(first, second)
-        memory = Memory(*(v.expand(len(rows), *v.shape[1:]) for v in memory))
-        return self.lean(self.projector.evidence(states, mask, memory))
+        memory = Memory(*(v.expand(len(questions), *v.shape[1:]) for v in memory))
+        return self.lean(self.projector.testimony(states, mask, memory))
 
-    def lean(self, evidence: torch.Tensor) -> torch.Tensor:
-        """How much nearer `evidence` [b, tokens, llm_width] is to "yes" than to "no", [b]."""
-        near = evidence @ self.directions(list(YES_NO)).T
+    def lean(self, testimony: torch.Tensor) -> torch.Tensor:
+        """How much nearer `testimony` [b, tokens, llm_width] is to "yes" than to "no", [b]."""
+        near = testimony @ self.directions(list(YES_NO)).T
         return near.logsumexp(1) @ near.new_tensor([1.0, -1.0])
 
     @torch.no_grad()
@@ -426,10 +433,10 @@ class EcgModel(nn.Module):
         answers: list[str],
         first: EcgFeatures | None,
         second: EcgFeatures | None = None,
-        evidence: torch.Tensor | None = None,
+        testimony: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean cross-entropy of each row's answer tokens, and its log odds of "yes", both [b]."""
-        prompts = self.prompt(questions, first, second, answers, evidence)
+        prompts = self.prompt(questions, first, second, answers, testimony)
         logits = self.language(prompts)
         each = F.cross_entropy(logits, prompts.target, reduction="none")
         rows = prompts.keep.nonzero()[:, 0]
@@ -441,6 +448,16 @@ class EcgModel(nn.Module):
     def _margin(self, logits: torch.Tensor) -> torch.Tensor:
         yes, no = (self.language.ids(f" {word}")[0] for word in YES_NO)
         return logits[:, yes] - logits[:, no]
+
+
+def _version(folder: Path) -> str:
+    """The first digits of the SHA-256 of all that a checkpoint's answers depend on, names too."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and not file.name.startswith("."):
+            digest.update(f"{file.relative_to(folder).as_posix()}\n".encode())
+            digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:8]
 
 
 def expand(features: EcgFeatures | None, n: int) -> EcgFeatures | None:

@@ -170,6 +170,7 @@ class Language(nn.Module):
         self.model = model.requires_grad_(False)
         # In a list, so that the shared layers do not count twice among the parameters.
         self._reader = [_first_layers(model.get_decoder(), reading_layers)]
+        self._known: dict[str, torch.Tensor] | None = None  # states of texts, see `reading_once`
 
     @classmethod
     def load(
@@ -262,6 +263,15 @@ class Language(nn.Module):
 
         Returns [b, t, width] and the mask [b, t] (True where a token is), without the newline.
         """
+        if self._known is None:
+            return self._read(texts)
+        if new := [text for text in dict.fromkeys(texts) if text not in self._known]:
+            for text, row, there in zip(new, *self._read(new), strict=True):
+                self._known[text] = row[there]
+        return pad_states([self._known[text] for text in texts])
+
+    def _read(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """`read` of what is not known yet."""
         rows = [self.question_ids(text) for text in texts]
         ids, mask = pad(rows, self.tokenizer.pad_token_id)
         device = self.embeddings.weight.device
@@ -270,6 +280,15 @@ class Language(nn.Module):
         ).last_hidden_state
         skip = len(self.ids("\n"))
         return states[:, skip:], mask[:, skip:].bool().to(device)
+
+    @contextmanager
+    def reading_once(self) -> Iterator[None]:
+        """Within, each text is read once, and forgotten at the end: it may be a user's words."""
+        self._known = {}
+        try:
+            yield
+        finally:
+            self._known = None
 
     def forward(self, prompts: Prompts) -> torch.Tensor:
         """Logits [n, vocabulary] at the n positions where `keep` is True.
@@ -280,6 +299,12 @@ class Language(nn.Module):
         base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         base = cast(PreTrainedModel, base)
         decoder, past = base.get_decoder(), DynamicCache()
+        head = base.get_output_embeddings()
+        assert head is not None  # every causal model has one
+        if len(prompts.rest) == 1:  # nothing is shared: one pass reads the weights once
+            whole = decoder(inputs_embeds=prompts.row(0).unsqueeze(0), use_cache=False)
+            last = int(prompts.rest_mask.sum())
+            return head(whole.last_hidden_state[:, -last:][prompts.keep[:, :last]])
         decoder(
             inputs_embeds=prompts.question,
             attention_mask=prompts.question_mask,
@@ -296,8 +321,6 @@ class Language(nn.Module):
             cache=past,
             use_cache=True,
         ).last_hidden_state
-        head = base.get_output_embeddings()
-        assert head is not None  # every causal model has one
         return head(hidden[prompts.keep])
 
     @torch.no_grad()
@@ -324,6 +347,16 @@ def pad(rows: list[list[int]], value: int) -> tuple[torch.Tensor, torch.Tensor]:
         ids[i, : len(row)] = torch.tensor(row)
         mask[i, : len(row)] = 1
     return ids, mask
+
+
+def pad_states(rows: list[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """States of several texts, each [t, width], padded on the right; and their mask.
+
+    Returns [b, longest t, width] and bool [b, longest t] (True where a token is).
+    """
+    states = nn.utils.rnn.pad_sequence(rows, batch_first=True)
+    length = torch.tensor([len(row) for row in rows], device=states.device)
+    return states, torch.arange(states.shape[1], device=states.device) < length[:, None]
 
 
 def _first_layers(decoder: PreTrainedModel, count: int) -> PreTrainedModel:

@@ -1,7 +1,7 @@
 """`Projector`: what the encoder found → embeddings of the language model.
 
 It does so twice. `ecg_tokens` are a few embeddings of the ECG as a whole, the same for every
-question. `evidence` is question-aware, after InstructBLIP (Dai et al. 2023, arXiv 2305.06500): a
+question. `testimony` is question-aware, after InstructBLIP (Dai et al. 2023, arXiv 2305.06500): a
 few learned queries travel with the question's tokens through self-attention and look up the ECG's
 memory by cross-attention. The memory holds
 
@@ -34,10 +34,10 @@ class ProjectorConfig:
     layers: int = 3
     heads: int = 8
     ecg_tokens: int = 6
-    evidence_tokens: int = 4
+    evidence_tokens: int = 4  # of the testimony; the checkpoints say it so
     dropout: float = 0.1
     kinds: int = 2  # of answers that a question may want, see `ModelConfig.kinds`
-    severities: int = 0  # of the illness that the evidence may be told, see `ModelConfig`
+    severities: int = 0  # of the illness that the testimony may be told, see `ModelConfig`
     joining_layers: int = 2  # in which the words of a question meet before its fate is read
 
 
@@ -161,11 +161,15 @@ class Projector(nn.Module):
         self.severity = nn.Embedding(config.severities, width) if config.severities else None
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.to_llm = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, llm_width))
+        self._start()
+
+    @torch.no_grad()
+    def _start(self) -> None:
+        """How loud each part is before it is trained."""
         nn.init.normal_(self.concept.weight, std=0.1)
-        with torch.no_grad():  # what the signal says must be as loud as what the words say
-            last = self.value[-1]
-            assert isinstance(last, nn.Linear)
-            last.weight.mul_(4)
+        last = self.value[-1]
+        assert isinstance(last, nn.Linear)
+        last.weight.mul_(4)  # what the signal says must be as loud as what the words say
         nn.init.normal_(self.which.weight, std=0.1)
         nn.init.normal_(self.place.weight, std=0.02)
 
@@ -282,7 +286,7 @@ class Projector(nn.Module):
         parts = [fate * 4 - two, two, odds, (in_lead * here), any_lead]
         return torch.cat([p if p.dim() == 2 else p.unsqueeze(-1) for p in parts], dim=-1)
 
-    def evidence(
+    def testimony(
         self,
         question: torch.Tensor,
         mask: torch.Tensor,

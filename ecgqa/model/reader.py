@@ -32,7 +32,8 @@ LONGEST = 96  # tokens of a question that are read
 class ReaderConfig:
     """What can be read. names: findings first, then `quantities` of them.
 
-    away: probability from which a question counts as none about an ECG (`training.fit_reading`).
+    away: probability from which a question counts as none about an ECG
+    (`training.stages.fit_reading`).
     """
 
     kinds: tuple[str, ...]

@@ -12,9 +12,10 @@ from dataclasses import replace
 
 import torch
 
-from ecgqa.model.ecg_model import ONE_OF_TWO, YES_OR_NO
+from ecgqa.model.ecg_model import YES_OR_NO
 from ecgqa.model.reader import Reader
-from ecgqa.question import reading as kinds
+from ecgqa.question import kinds
+from ecgqa.question.kinds import EITHER, FINDING, QUANTITY, kind_of
 from ecgqa.question.reading import TOGETHER, Reading, formula_in, leads_in, limit_in
 
 NAMED = 0.35  # probability from which a name counts as named
@@ -32,10 +33,6 @@ UNCLEAR = 0.4  # sureness of a reading
 ALONE = 0.6  # and from which such a question also counts by itself,
 ALONE_ON_A_SIDE = 0.35  # or does where it asks on which side of normal something lies
 CLEARLY_AWAY = 0.8  # and from which it has nothing to do with the one before it
-NEEDS_FINDING = (YES_OR_NO, kinds.WHERE)
-NEEDS_QUANTITY = (kinds.NUMBER, kinds.THRESHOLD, kinds.CHANGE)
-WITH_A_SIDE = (YES_OR_NO, *NEEDS_QUANTITY, kinds.FOLLOW_UP, "features_in_range")
-NOT_OF_AN_ECG = (kinds.ADVICE, kinds.OUTSIDE, kinds.UNTRAINED, kinds.LANGUAGE)
 _APART = re.compile(
     r"(?<=[?;\n])\s*|(?<=[.!])\s+(?=[A-Z0-9])|\s+(?:and also|also|plus|as well as)\s+|"
     r"(?:^|\s)\(?\d\s?[.)]\s+",
@@ -49,14 +46,14 @@ _FOREIGN = re.compile(r"[\u0370-\u1cff\u2c00-\ua7ff\uab30-\ufaff]")  # letters n
 def readings(reader: Reader, texts: Sequence[str], two: bool = False) -> list[Reading]:
     """What each text asks, by itself. two: it is about two ECGs."""
     config, read = reader.config, reader(texts)
-    kind_of = read.kind.softmax(-1)
+    of_kinds = read.kind.softmax(-1)
     names, fates = read.names.sigmoid(), read.fate.softmax(-1)
     sides = read.side.softmax(-1)
     count = len(config.findings)
-    apart = torch.tensor([kind in NOT_OF_AN_ECG for kind in config.kinds])
+    apart = torch.tensor([not kind_of(kind).of_an_ecg for kind in config.kinds])
     out = []
     for i, text in enumerate(texts):
-        chances = kind_of[i]
+        chances = of_kinds[i]
         away = turned_away(chances[apart].sum(), chances[~apart].max()) >= config.away
         chances = torch.where(apart == away, chances, 0.0)
         kind = config.kinds[int(chances.argmax())]
@@ -79,7 +76,7 @@ def readings(reader: Reader, texts: Sequence[str], two: bool = False) -> list[Re
             best = int(fates[i].argmax())
             fate = config.fates[best] if best else ""
         sure = float(chances.max())
-        if kind in (*NEEDS_FINDING, ONE_OF_TWO, *NEEDS_QUANTITY):
+        if kind_of(kind).names:
             sure *= _surest(kind, findings, quantities)
         out.append(
             Reading(
@@ -87,7 +84,7 @@ def readings(reader: Reader, texts: Sequence[str], two: bool = False) -> list[Re
                 kind=kind,
                 findings=_kept(kind, findings, quantities),
                 quantities=_measured(kind, findings, quantities),
-                side=side if kind in WITH_A_SIDE else "",
+                side=side if kind_of(kind).side else "",
                 absent=kind == YES_OR_NO and float(read.absent[i]) > 0,
                 fate=fate,
                 leads=leads_in(text),
@@ -107,36 +104,41 @@ def turned_away(away: torch.Tensor, nearest: torch.Tensor) -> float:
     return float(away) if float(away) >= 0.5 or float(nearest) < 0.5 else 0.0
 
 
-def _likely(names: tuple[str, ...], chances: torch.Tensor) -> list[tuple[str, float]]:
+Likely = list[tuple[str, float]]
+
+
+def _likely(names: tuple[str, ...], chances: torch.Tensor) -> Likely:
     """Names with their probabilities, the likeliest first."""
     order = chances.argsort(descending=True).tolist()
     return [(names[k], float(chances[k])) for k in order[:6]]
 
 
-def _surest(kind: str, findings: list, quantities: list) -> float:
+def _surest(kind: str, findings: Likely, quantities: Likely) -> float:
     """How sure it is what a question names."""
-    if kind in NEEDS_QUANTITY:
+    names = kind_of(kind).names
+    if names == QUANTITY:
         return quantities[0][1]
-    if kind == ONE_OF_TWO:
+    if names == EITHER:
         return max(min(findings[0][1], findings[1][1]), quantities[0][1])
     return max(findings[0][1], quantities[0][1])
 
 
-def _kept(kind: str, findings: list, quantities: list) -> tuple[str, ...]:
+def _kept(kind: str, findings: Likely, quantities: Likely) -> tuple[str, ...]:
     """The findings that a question of this kind names."""
-    if kind == ONE_OF_TWO:
+    names = kind_of(kind).names
+    if names == EITHER:
         if quantities[0][1] > findings[1][1]:
             return ()
         first = findings[0][0]
         # "Left anterior hemiblock or any hemiblock" is no choice.
         apart = [n for n, _ in findings[1:] if not _overlap(first, n)]
         return (first, *apart[:1])
-    if kind in NEEDS_QUANTITY:
+    if names == QUANTITY:
         return ()
-    if kind in NEEDS_FINDING and quantities[0][1] > findings[0][1]:
+    if names == FINDING and quantities[0][1] > findings[0][1]:
         return ()
     named = [name for k, (name, p) in enumerate(findings) if p >= (SECOND if k else NAMED)]
-    if kind in NEEDS_FINDING and not named:
+    if names == FINDING and not named:
         named = [findings[0][0]]
     return tuple(named[:3])
 
@@ -146,14 +148,15 @@ def _overlap(one: str, other: str) -> bool:
     return other in TOGETHER.get(one, ()) or one in TOGETHER.get(other, ())
 
 
-def _measured(kind: str, findings: list, quantities: list) -> tuple[str, ...]:
+def _measured(kind: str, findings: Likely, quantities: Likely) -> tuple[str, ...]:
     """The quantities that a question of this kind names."""
+    names = kind_of(kind).names
     named = tuple(name for name, p in quantities if p >= NAMED)
-    if kind in NEEDS_QUANTITY:
+    if names == QUANTITY:
         return named or (quantities[0][0],)
-    if kind in NEEDS_FINDING:
+    if names == FINDING:
         return named if quantities[0][1] > findings[0][1] else ()
-    if kind == ONE_OF_TWO:
+    if names == EITHER:
         return named[:1] if quantities[0][1] > findings[1][1] else ()
     return named
 
@@ -201,7 +204,7 @@ def _leans(read: Reading) -> bool:
     if read.kind in (kinds.WHY, kinds.HOW_SURE, kinds.SINCE_WHEN, kinds.REPORT, kinds.SEVERAL):
         return False
     words = len(read.text.split())
-    if read.kind in NOT_OF_AN_ECG:
+    if not kind_of(read.kind).of_an_ecg:
         return words <= SHORT and read.sure < CLEARLY_AWAY
     return (
         read.kind == kinds.FOLLOW_UP
@@ -217,7 +220,8 @@ def _in_its_light(reader: Reader, read: Reading, last: Reading, two: bool) -> Re
     """
     (both,) = readings(reader, [f"{last.text.rstrip('?. ')}? {read.text}"], two)
     enough = ALONE_ON_A_SIDE if read.side and read.quantities else ALONE
-    sure_alone = read.sure >= enough and read.kind not in (kinds.FOLLOW_UP, *NOT_OF_AN_ECG)
+    by_itself = kind_of(read.kind).of_an_ecg and read.kind != kinds.FOLLOW_UP
+    sure_alone = read.sure >= enough and by_itself
     own = {*read.findings, *read.quantities} if sure_alone else set()
     named = reader.named(f"{last.text.rstrip('?. ')}? {read.text}")
     new = [n for n in named if n not in {*last.findings, *last.quantities}]
@@ -333,7 +337,8 @@ def completed(read: Reading, last: Reading | None) -> Reading:
         merged = replace(merged, leads=read.leads)
     if read.quantities and not (read.findings and last.findings):
         kind, limit = last.kind, read.limit or last.limit
-        about_numbers = last.kind in NEEDS_QUANTITY or (last.kind == YES_OR_NO and last.side)
+        numbers = kind_of(last.kind).names == QUANTITY
+        about_numbers = numbers or (last.kind == YES_OR_NO and last.side)
         if not about_numbers or (kind == kinds.THRESHOLD and read.limit is None):
             kind, limit = kinds.NUMBER, None
         return replace(
@@ -362,7 +367,8 @@ def completed(read: Reading, last: Reading | None) -> Reading:
 
 def _about_an_ecg(read: Reading) -> bool:
     """Whether a reading asked something of an ECG that another question can lean on."""
-    return read.kind not in (*kinds.OF_THE_TALK, *NOT_OF_AN_ECG)
+    kind = kind_of(read.kind)
+    return kind.of_an_ecg and not kind.of_the_talk
 
 
 def _standing_alone(read: Reading) -> Reading:

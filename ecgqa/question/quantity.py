@@ -1,37 +1,24 @@
-"""`QUANTITIES`: what can be asked as a number, how it is measured, and what is normal.
-
-Normal ranges of adults, both ends included. Rate 60-100/min; P, PR, QRS after AHA/ACCF/HRS 2009,
-part III (doi 10.1161/CIRCULATIONAHA.108.191095); QT 360-440 ms; QTc (Bazett) 330-450 ms, part IV
-(10.1161/CIRCULATIONAHA.108.191096); the axis -30 to 90 degrees, part III. They are the page's, the
-export's and the training's.
-"""
+"""`QUANTITIES`: what can be asked as a number, how it is measured, and what is normal."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import NormalDist
 
 from ecgqa.measure import Beat, LeadValues, Measurements
+from ecgqa.measure.normal import ADULTS, NORMAL_RANGES, OTHER_QTC, Range, limits_of
 from ecgqa.question.reading import ABOVE, BELOW, WITHIN, Limit
 
 EARLY_KINDS = ("premature narrow", "premature wide")
-RANGES = {
-    "heart rate": (60.0, 100.0),
-    "rr interval": (600.0, 1000.0),
-    "p duration": (0.0, 120.0),
-    "pr interval": (120.0, 200.0),
-    "qrs duration": (60.0, 120.0),
-    "qt interval": (360.0, 440.0),
-    "qt corrected": (330.0, 450.0),
-    "qrs axis": (-30.0, 90.0),
-}
 INTERVALS = (
     "rr interval", "p duration", "pr interval", "qrs duration", "qt interval", "qt corrected",
 )  # fmt: skip
 """The six quantities that ECG-QA asks about."""
+WITH_RANGE = frozenset(NORMAL_RANGES)
+"""What can be asked whether it is normal."""
 FORMULA = "Bazett"  # of QTc where none is named: its limits are the ones above
 
 
@@ -55,11 +42,6 @@ class Quantity:
     reason: str = ""
     depth: bool = False
 
-    @property
-    def normal(self) -> tuple[float, float] | None:
-        """The normal range, where there is one."""
-        return RANGES.get(self.name)
-
     def text(self, value: float) -> str:
         """A value with its unit."""
         shown = f"{value:.{self.decimals}f}".replace("-", "−")
@@ -68,13 +50,19 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Value:
-    """A measured value: `number` is None where it is not measurable, for the reason in `why`."""
+    """A measured value: `number` is None where it is not measurable, for the reason in `why`.
+
+    normal: the range in the one whose ECG this is, None where there is none; whose: who has these
+    limits ("girls, 5 to 8 years"), "" where they are those of all adults.
+    """
 
     quantity: Quantity
     number: float | None
     lead: str = ""
     formula: str = ""
     why: str = ""
+    normal: Range | None = None
+    whose: str = ""
 
     @property
     def label(self) -> str:
@@ -88,17 +76,15 @@ class Value:
         if self.number is None:
             return f"{self.label}: not measurable ({self.why})"
         words = f"{self.label} {self.quantity.text(self.number)}"
-        if self.quantity.normal is None:
-            return words
-        return f"{words} (normal: {range_words(self.quantity)})"
+        return words if self.normal is None else f"{words} (normal: {self.range_words()})"
 
-
-def range_words(quantity: Quantity) -> str:
-    """The normal range in words."""
-    assert quantity.normal is not None
-    low, high = (f"{limit:g}".replace("-", "−") for limit in quantity.normal)
-    unit = quantity.unit
-    return f"up to {high} {unit}" if quantity.normal[0] == 0 else f"{low} to {high} {unit}"
+    def range_words(self) -> str:
+        """The normal range in words, and whose it is; "" where there is none."""
+        if self.normal is None:
+            return ""
+        low, high = (f"{limit:g}".replace("-", "−") for limit in self.normal)
+        unit, of = self.quantity.unit, f" in {self.whose}" if self.whose else ""
+        return (f"up to {high} {unit}" if self.normal.low == 0 else f"{low} to {high} {unit}") + of
 
 
 def _extra(m: Measurements) -> list[Beat]:
@@ -120,7 +106,7 @@ def _pause(m: Measurements) -> float | None:
     return None if found is None else found[1]
 
 
-def _counted(m: Measurements, beats: list) -> float | None:
+def _counted(m: Measurements, beats: Sequence[Beat] | Sequence[float]) -> float | None:
     return float(len(beats)) if m.r_peaks_s else None
 
 
@@ -155,8 +141,21 @@ _ALL = (
 QUANTITIES = {quantity.name: quantity for quantity in _ALL}
 
 
+def normal_of(name: str, m: Measurements, formula: str = "") -> Range | None:
+    """The normal range of a quantity in the one whose ECG this is, where there is one."""
+    other = name == "qt corrected" and formula not in ("", FORMULA)
+    return limits_of(m).ranges.get(OTHER_QTC if other else name) if name in WITH_RANGE else None
+
+
 def value_of(name: str, m: Measurements, lead: str = "", formula: str = "") -> Value:
     """One quantity of a measured ECG; of a lead where it is one of leads. Raises KeyError."""
+    value = _value_of(name, m, lead, formula)
+    normal, usual = normal_of(name, m, value.formula), ADULTS.ranges.get(name)
+    whose = "" if normal == usual else limits_of(m).whose
+    return replace(value, normal=normal, whose=whose)
+
+
+def _value_of(name: str, m: Measurements, lead: str, formula: str) -> Value:
     quantity = QUANTITIES[name]
     if name == "qt corrected":
         formula = formula or FORMULA

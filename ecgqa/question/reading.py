@@ -10,19 +10,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from ecgqa.question import kinds
 from ecgqa.record import LEADS
 
-# Kinds beside `ModelConfig.kinds` (yes or no, one of two, and the lists).
-NUMBER, THRESHOLD, CHANGE = "number", "threshold", "change"
-REPORT, WHERE, WHEN = "report", "where", "when"
-WHY, HOW_SURE, SINCE_WHEN, FOLLOW_UP = "why", "how sure", "since when", "follow-up"
-ADVICE, OUTSIDE, UNTRAINED = "advice", "outside", "untrained"
-SEVERAL, LANGUAGE = "several", "another language"
-OF_THE_TALK = (WHY, HOW_SURE, SINCE_WHEN, FOLLOW_UP)  # make sense only after an answer
-NEW_KINDS = (
-    NUMBER, THRESHOLD, CHANGE, REPORT, WHERE, WHEN, *OF_THE_TALK, ADVICE, OUTSIDE, UNTRAINED,
-    SEVERAL, LANGUAGE,
-)  # fmt: skip
 ABOVE, BELOW, WITHIN = "above", "below", "within"
 SIDES = ("", ABOVE, BELOW, WITHIN)
 FORMULAS = ("Bazett", "Fridericia", "Framingham", "Hodges")
@@ -122,6 +112,20 @@ _LIMIT = re.compile(
     rf"\s?(?P<unit>{_UNIT})?(?!\w)",
     re.IGNORECASE,
 )
+_SMALL = (
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+    "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen",
+)  # fmt: skip
+_TENS = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
+_SPELLED = {word: float(i) for i, word in enumerate(_SMALL, 1)} | {
+    word: 10.0 * i for i, word in enumerate(_TENS, 2)
+} | {"half": 0.5, "hundred": 100.0}  # fmt: skip
+_WORD = rf"(?:{'|'.join(_SPELLED)})"
+_IN_WORDS = re.compile(
+    rf"\b(?P<minus>minus\s+)?(?P<words>(?:a\s+(?=hundred))?{_WORD}(?:(?:\s+and)?(?:\s+a)?[\s-]+{_WORD})*)"
+    rf"(?:\s+a)?(?=\s+(?:{_UNIT})(?!\w))",
+    re.IGNORECASE,
+)
 _AGE = re.compile(
     r"\b\d{1,3}[\s-]*(?:years?[\s-]*old|year|yr|yo|y/o|y\.o\.|yrs|m\b|f\b|male|female|kg|pm|am|h\b|"
     r"days?|weeks?|months?|hours?|hrs?|min(?:utes)? (?:ago|before))|\b\d+/\d+\b|"
@@ -151,7 +155,7 @@ def leads_in(text: str) -> tuple[str, ...]:
     return tuple(lead for lead in LEADS if lead in found)
 
 
-def _lists_lead_one(text: str, match: re.Match) -> bool:
+def _lists_lead_one(text: str, match: re.Match[str]) -> bool:
     """Whether an "I" stands among leads, as in "I, aVL" or "in I?"."""
     before, after = text[: match.start()], text[match.end() :]
     return bool(
@@ -165,18 +169,32 @@ def limit_in(text: str) -> Limit | None:
 
     Ages, hours, blood pressures and the like are none.
     """
-    plain = _AGE.sub(" ", _NO_LIMIT.sub(" ", text))
+    plain = _AGE.sub(" ", _NO_LIMIT.sub(" ", _IN_WORDS.sub(_digits, text)))
     best = None
     for match in _LIMIT.finditer(plain):
         if best is None or (match["unit"] and not best["unit"]):
             best = match
     if best is None:
         return None
-    number = lambda said: float(said.replace(",", ".").replace("−", "-"))  # noqa: E731
+
+    def number(said: str) -> float:
+        return float(said.replace(",", ".").replace("−", "-"))
+
     low = number(best["low"])
     high = number(best["high"]) if best["high"] else None
     factor, unit = _unit(best["unit"] or "")
     return Limit(round(low * factor, 6), unit, None if high is None else round(high * factor, 6))
+
+
+def _digits(said: re.Match[str]) -> str:
+    """A number in words ("one hundred and twenty", "two and a half") in digits."""
+    total, below = 0.0, 0.0
+    for word in re.split(r"[\s-]+", said["words"].lower()):
+        if word == "hundred":
+            total, below = total + 100 * (below or 1), 0.0
+        else:
+            below += _SPELLED.get(word, 0.0)  # "a", "and"
+    return f"{'-' if said['minus'] else ''}{total + below:g}"
 
 
 def _unit(said: str) -> tuple[float, str]:
@@ -253,10 +271,12 @@ def understood(reading: Reading) -> str:
     kind = reading.kind
     if kind == "one of two":
         return f"{' or '.join(what)}?" if what else ""
-    if kind == THRESHOLD and reading.limit:
+    if kind == kinds.THRESHOLD and reading.limit:
         side = {ABOVE: "above", BELOW: "below", WITHIN: "within"}[reading.side or ABOVE]
         return f"{listed} {side} {reading.limit.words()}?"
-    if kind == CHANGE:
+    if kind == kinds.THRESHOLD:
+        return f"value of {listed}?" if what else ""
+    if kind == kinds.CHANGE:
         went = {ABOVE: "increased", BELOW: "decreased", WITHIN: "unchanged", "": "change"}
         return f"{listed}: {went[reading.side]}?"
     if kind == "yes or no" and reading.side and what:
@@ -267,11 +287,13 @@ def understood(reading: Reading) -> str:
     if kind == "yes or no":
         return f"{'absence of ' if reading.absent else ''}{listed}?" if what else ""
     plain = {
-        NUMBER: f"value of {listed}", REPORT: "a report", WHERE: f"where: {listed or 'it'}",
-        WHEN: "when", WHY: "why the last answer", HOW_SURE: "how sure the last answer is",
-        SINCE_WHEN: "since when", ADVICE: "advice on what to do", OUTSIDE: "", UNTRAINED: "",
-        FOLLOW_UP: "", SEVERAL: "",
+        kinds.NUMBER: f"value of {listed}", kinds.REPORT: "a report",
+        kinds.DIFFERENCE: "what changed from the first ECG to the second",
+        kinds.WHERE: f"where: {listed or 'it'}", kinds.WHEN: "when",
+        kinds.WHY: "why the last answer", kinds.HOW_SURE: "how sure the last answer is",
+        kinds.SINCE_WHEN: "since when", kinds.ADVICE: "advice on what to do", kinds.OUTSIDE: "",
+        kinds.UNTRAINED: "", kinds.FOLLOW_UP: "", kinds.SEVERAL: "",
     }  # fmt: skip
     if kind in plain:
         return plain[kind] and f"{plain[kind]}?"
-    return "" if kind == LANGUAGE else f"a list ({kind.replace('_', ' ')}{where}{fate})?"
+    return "" if kind == kinds.LANGUAGE else f"a list ({kind.replace('_', ' ')}{where}{fate})?"
