@@ -8,6 +8,8 @@ from ecgqa.measure import Measurements, measure
 from ecgqa.model.language import ModelError
 from ecgqa.record import ECG, EcgFileError
 
+__version__ = "1.0.0"
+
 __all__ = [
     "ECG",
     "INTENDED_USE",

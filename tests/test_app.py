@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import gradio as gr
 import numpy as np
@@ -25,10 +24,14 @@ from ecgqa.answer.answer import Answer
 from ecgqa.answer.askable import QuestionError
 from ecgqa.answer.evidence import Evidence, Mark
 from ecgqa.answer.grounding import GroundingResult, GroundingRow
+from ecgqa.measure import Measurements
 from ecgqa.model.language import ModelError
 from ecgqa.page import asking
 from ecgqa.page import html as report
-from ecgqa.page.serve import build, known_users, launch_settings
+from ecgqa.page.passwords import Doorman
+from ecgqa.page.proof import dependence_html
+from ecgqa.page.serve import build, launch_settings
+from ecgqa.page.site import Site
 from ecgqa.page.spoken import in_plain_words
 from ecgqa.record import ECG, LEADS, EcgFileError
 
@@ -76,9 +79,9 @@ class FakeGallery:
     def open(self, name):
         return self._ecgs[name]
 
-    def random_other(self, exclude_sha256, count, seed):
-        others = [item for item in self._ecgs.items() if item[1].sha256 not in exclude_sha256]
-        return others[:count]
+    def three_others(self, *ecgs):
+        own = [ecg.sha256 for ecg in ecgs if ecg is not None]
+        return [item for item in self._ecgs.items() if item[1].sha256 not in own][:3]
 
 
 def fake_answer(text: str, ecg_names: tuple[str, ...]) -> Answer:
@@ -145,28 +148,33 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def started(page: gr.Blocks) -> str:
+def started(site: Site, doorman: Doorman | None = None) -> str:
     """Serve the page; returns its address. Another process may be quicker at a free port."""
     for _ in range(STARTS):
         try:
-            _, url, _ = page.launch(
-                server_name="127.0.0.1", server_port=free_port(), prevent_thread_lock=True,
-                quiet=True, **launch_settings(),
-            )  # fmt: skip
-            return url
+            return site.open("127.0.0.1", free_port(), launch_settings(), doorman)
         except OSError as error:
             refused = error
     raise refused
 
 
 @contextlib.contextmanager
-def served(assistant_factory=lambda progress: FakeAssistant(), gallery=None):
-    """The page at a local address, as `python app.py` would serve it."""
-    page = build(assistant_factory, gallery or FakeGallery())
+def served_site(
+    assistant_factory=lambda progress: FakeAssistant(), gallery=None, caps=None, doorman=None
+):
+    """The page as `python app.py` would serve it, and its local address."""
+    site = build(assistant_factory, gallery or FakeGallery(), caps)
     try:
-        yield started(page.queue(max_size=64))
+        yield site, started(site, doorman)
     finally:
-        page.close(verbose=False)
+        site.page.close(verbose=False)
+
+
+@contextlib.contextmanager
+def served(assistant_factory=lambda progress: FakeAssistant(), gallery=None):
+    """The page at a local address."""
+    with served_site(assistant_factory, gallery) as (_, url):
+        yield url
 
 
 # ------------------------------------------------------------------------------ files
@@ -353,12 +361,12 @@ def test_odd_questions_are_only_text(client, pair, question):
     assert client.predict(sent(pair), question, api_name="/ask")["text"] == f"asked: {question}"
 
 
-def test_a_bug_becomes_an_apology_with_a_log_id_and_no_detail(client, pair, capfd):
+def test_a_bug_becomes_an_apology_with_a_log_id_and_no_detail(client, pair, caplog):
     with pytest.raises(AppError, match=r"Sorry.*log has it as [0-9a-f]{8}") as caught:
         client.predict(sent(pair), "break", api_name="/ask")
     assert "secret" not in str(caught.value)
     log_id = str(caught.value).split()[-1].strip(".'")
-    assert log_id in capfd.readouterr().err
+    assert log_id in caplog.text and "secret" not in caplog.text
 
 
 def test_a_path_on_the_server_is_not_a_file_of_the_user(client, tmp_path):
@@ -381,21 +389,19 @@ def test_text_from_users_cannot_become_markup():
 
 
 def test_the_table_shows_the_change_since_the_comparison_and_a_dash_where_unknown():
-    numbers = {"qtc_ms": {}, "rr_ms": None, "rr_spread_ms": None, "p_ms": None, "pr_ms": None}
-    numbers |= {"qt_ms": None, "p_axis_deg": None, "t_axis_deg": None, "leads": {}}
-    numbers |= {"sokolow_lyon_mv": 2.004, "cornell_mv": None}
-    numbers |= {
-        "not_measurable": {"pr_ms": "atrial <fibrillation>", "p_ms": "atrial <fibrillation>"}
+    numbers = {
+        "sokolow_lyon_mv": 2.004,
+        "not_measurable": {"pr_ms": "atrial <fibrillation>", "p_ms": "atrial <fibrillation>"},
     }
-    first = SimpleNamespace(rate_bpm=82.4, qrs_ms=90.0, qrs_axis_deg=-170.0, **numbers)
-    second = SimpleNamespace(rate_bpm=75.0, qrs_ms=None, qrs_axis_deg=170.0, **numbers)
+    first = Measurements(rate_bpm=82.4, qrs_ms=90.0, qrs_axis_deg=-170.0, **numbers)
+    second = Measurements(rate_bpm=75.0, qrs_axis_deg=170.0, **numbers)
     table = report.measurement_html(first, second)
     assert "algorithm, not the language model" in table
-    assert "<td>Heart rate (per min)</td><td>82</td><td>75</td><td>+7</td>" in table
-    assert "<td>QRS duration (ms)</td><td>90</td><td>–</td><td>–</td>" in table
+    assert "<td>Heart rate (per min)</td><td>75</td><td>82</td><td>+7</td>" in table
+    assert "<td>QRS duration (ms)</td><td>–</td><td>90</td><td>–</td>" in table
     assert "<td>Sokolow–Lyon (mV)</td><td>2.00</td><td>2.00</td><td>0.00</td>" in table
     assert table.count("Not measurable in this ECG: atrial &lt;fibrillation&gt;.") == 1
-    assert "<td>QRS axis (°)</td><td>−170</td><td>170</td><td>▲ +20</td>" in table
+    assert "<td>QRS axis (°)</td><td>↑ 170</td><td>↓ −170</td><td>▲ +20</td>" in table
     assert "<b>Changed, by the algorithm:</b> QRS axis +20 °. ▲ ▼" in table, "a rate of +7 repeats"
     assert "nothing." in report.measurement_html(first, first)
     assert "Changed" not in report.measurement_html(first, None)
@@ -420,7 +426,7 @@ def test_the_numbers_that_decide_are_shown_beside_the_verdict():
     far = [GroundingRow(f"patient {i}", "no", -0.009, -2.3) for i in range(3)]
     blank = [GroundingRow(name, "no", -0.01, 2.4) for name in ("Noise", "Flat line", "No ECG")]
     rows = (GroundingRow("this", "no", 0.0), *far, *blank)
-    shown = report.dependence_html(GroundingResult(rows, "It depends.", True, 1.06))
+    shown = dependence_html("Is it?", GroundingResult(rows, "It depends.", True, 1.06))
     assert "<td>patient 0</td><td>no</td><td>−0.01</td><td>−2.30</td>" in shown
     assert "2.30 for other patients and 2.40 for noise, a flat line and no ECG, on average" in shown
     assert "at least 1.06" in shown
@@ -487,14 +493,14 @@ def command(log: Path, attempts: Path, port: int, arguments):
         server.wait(PATIENCE_S)
 
 
-def opens(server: subprocess.Popen, log: Path) -> bool:
+def opens(server: subprocess.Popen, log: Path, port: int) -> bool:
     """Wait until it says that it serves; False: it found its port taken."""
     until = time.monotonic() + PATIENCE_S
     while True:
         ended, words = server.poll() is not None, log.read_text()
-        if "Running on local URL" in words:
+        if "\nOpen http" in words:
             return True
-        if ended and "Cannot find empty port" in words:
+        if ended and f"Port {port} is in use" in words:
             return False
         assert not ended and time.monotonic() < until, words
         time.sleep(0.05)
@@ -508,7 +514,7 @@ def served_as_command(tmp_path, *arguments):
     for _ in range(STARTS):
         port = free_port()
         with command(log, attempts, port, arguments) as server:
-            if opens(server, log):
+            if opens(server, log, port):
                 yield f"http://127.0.0.1:{port}/", attempts
                 return
     raise OSError(log.read_text())
@@ -541,13 +547,3 @@ def test_the_trained_model_answers_end_to_end_and_looks_nothing_up(tmp_path, pai
         )
         assert len(result["rows"]) >= 6 and result["verdict"]
     assert attempts.read_text() == "", "the package index is asked by a process of its own"
-
-
-def test_an_auth_file_is_read_line_by_line(tmp_path):
-    file = tmp_path / "users"
-    file.write_text("anna:one:two\nbert:three\n\n")
-    assert known_users(file) == [("anna", "one:two"), ("bert", "three")]
-    for bad in ("", "anna\n", "anna:\n", ":x\n", "anna:one\nbert\n"):
-        file.write_text(bad)
-        with pytest.raises(ValueError, match="NAME:PASSWORD"):
-            known_users(file)

@@ -12,6 +12,7 @@ from pypdf import PdfReader
 
 from ecgqa import INTENDED_USE, measure
 from ecgqa.gallery.simulate import simulate
+from ecgqa.measure.by_hand import marks_of, moved
 from ecgqa.page.export import Said, measurements_csv, pdf, png
 from ecgqa.record import ECG
 
@@ -36,8 +37,8 @@ def words(content: bytes) -> str:
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_pdf_is_one_page_of_selectable_text(two, count):
     ecgs, measured = (each[:count] for each in two)
-    text = words(pdf(ecgs, measured, SAID))
-    assert INTENDED_USE in text
+    text = words(pdf(ecgs, measured, [replace(SAID[0], test="The words alone would.")]))
+    assert INTENDED_USE in text and "dependence test: The words alone would." in text
     for ecg in ecgs:
         assert ecg.name in text and ecg.sha256 in text
     assert "Is there an old inferior infarct?" in text and "Confidence 93% · this ECG" in text
@@ -121,13 +122,13 @@ def test_the_csv_holds_every_number_and_no_formula(two):
     ecgs, measured = two
     evil = replace(ecgs[0], name="=HYPERLINK(1)")
     rows = list(csv.reader(io.StringIO(measurements_csv([evil, ecgs[1]], measured))))
-    names = ["this ECG: =HYPERLINK(1)", f"comparison: {ecgs[1].name}"]
+    names = ["comparison: =HYPERLINK(1)", f"this ECG: {ecgs[1].name}"]
     assert rows[0] == ["measurement", "unit", *names, "change"]
     qrs = next(row for row in rows if row[0] == "QRS duration")
     assert [float(v) for v in qrs[2:4]] == pytest.approx([m.qrs_ms for m in measured], abs=0.05)
     for row in rows[1:-1]:
         if all(row[2:4]) and row[1] != "°":
-            assert float(row[4]) == pytest.approx(float(row[2]) - float(row[3]), abs=1e-6), row
+            assert float(row[4]) == pytest.approx(float(row[3]) - float(row[2]), abs=1e-6), row
     assert rows[-1] == ["SHA-256", "", evil.sha256, ecgs[1].sha256]
 
 
@@ -135,5 +136,16 @@ def test_the_change_in_the_csv_is_that_of_the_numbers_beside_it(two):
     measured = [replace(two[1][0], rate_bpm=rate, qrs_axis_deg=axis) for rate, axis in
                 ((70.4, 179.6), (70.6, -179.8))]  # fmt: skip
     rows = {row[0]: row for row in csv.reader(io.StringIO(measurements_csv(two[0], measured)))}
-    assert rows["Heart rate"][2:] == ["70.4", "70.6", "-0.2"]
-    assert rows["QRS axis"][2:] == ["179.6", "-179.8", "-0.6"]
+    assert rows["Heart rate"][2:] == ["70.4", "70.6", "0.2"]
+    assert rows["QRS axis"][2:] == ["179.6", "-179.8", "0.6"]
+
+
+def test_what_was_moved_by_hand_and_what_is_doubtful_is_printed(two):
+    ecgs, measured = two[0][:1], two[1][:1]
+    by_hand = moved(measured[0], {"t_off": marks_of(measured[0])["t_off"] + 0.02})
+    doubtful = replace(by_hand, pr_ms=60.0)
+    text = words(pdf(ecgs, [doubtful], SAID))
+    assert "Moved by hand: T end" in text and "check: PR below 80 ms" in text
+    rows = list(csv.reader(io.StringIO(measurements_csv(ecgs, [doubtful]))))
+    assert ["to note", "", "Moved by hand: T end; ⚠ check: PR below 80 ms"] in rows
+    assert "Moved" not in words(pdf(ecgs, measured, SAID))

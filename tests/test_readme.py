@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import json
 import re
 import subprocess
@@ -13,6 +14,7 @@ from ecgqa import INTENDED_USE
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *(ROOT / "training").glob("*.md")]
 
 
 def block(mark: str) -> str:
@@ -35,7 +37,7 @@ def test_intended_use_is_the_same_sentence():
 
 
 def test_every_file_in_the_table_exists():
-    for name in re.findall(r"`((?:ecgqa|training|assets)/[\w./]*|app\.py)`", README):
+    for name in re.findall(r"`((?:ecgqa|training|assets|tests|\.ci)/[\w./-]*|app\.py)`", README):
         assert (ROOT / name).exists(), name
 
 
@@ -74,23 +76,56 @@ def test_only_the_screen_imports_gradio_and_nothing_imports_pyplot():
 
 
 def test_numbers_come_from_the_evaluation_files():
-    from training.evaluate import report
-    from training.tables import Control, between, table
+    from training.judge.evaluate import report
+    from training.judge.tables import Control, between, table
 
     for name in ("evaluation", "controls"):
         path = ROOT / "assets" / f"{name}.json"
         assert path.exists(), f"run training.{name.replace('evaluation', 'evaluate')} with --out"
         record = json.loads(path.read_text())
         want = report(record) if name == "evaluation" else table([Control(**c) for c in record])
-        assert between(ROOT / "README.md", name) == want
+        assert between(ROOT / "training" / "RESULTS.md", name) == want
 
 
 def test_the_clinics_numbers_come_from_its_file():
-    from training.clinic import report
-    from training.tables import between
+    from training.judge.clinic import report
+    from training.judge.tables import between
 
     record = json.loads((ROOT / "assets" / "clinic.json").read_text())
-    assert between(ROOT / "README.md", "clinic") == report(record)
+    assert between(ROOT / "training" / "RESULTS.md", "clinic") == report(record)
+
+
+def test_the_short_table_comes_from_the_files():
+    from training.judge.tables import between, summary
+
+    shown = between(ROOT / "README.md", "results")
+    assert shown == summary(ROOT / "assets")
+    assert len(shown.splitlines()) - 2 <= 12
+
+
+def test_readme_is_short_and_so_are_its_sentences():
+    assert len(README.splitlines()) <= 150
+    prose = re.sub(r"```.*?```|<!--.*?-->", "", README, flags=re.S)
+    lines = [x for x in prose.splitlines() if not x.startswith(("|", "#", "!", ">"))]
+    for paragraph in re.split(r"\n\s*\n|\n- ", "\n".join(lines)):
+        for sentence in re.split(r"[.!?:]\**\s", " ".join(paragraph.split())):
+            assert len(sentence.split()) <= 30, sentence
+
+
+def test_every_command_in_the_documents_is_a_module_with_help():
+    for document in DOCUMENTS:
+        for name in re.findall(
+            r"python -m ((?:ecgqa|training|tests)[\w.]*\w)", document.read_text()
+        ):
+            spec = importlib.util.find_spec(name)
+            assert spec and spec.origin, f"{document.name}: {name}"
+            file = Path(spec.origin)
+            source = (
+                file.with_name("__main__.py") if spec.submodule_search_locations else file
+            ).read_text()
+            assert '__name__ == "__main__"' in source, name
+            known = ("ArgumentParser", "parse(", "command_line(")
+            assert any(one in source for one in known), name
 
 
 def test_weights_stay_small():

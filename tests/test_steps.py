@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from test_app import PATIENCE_S, FakeAssistant, FakeGallery
 
 from ecgqa.answer.askable import QuestionError
 from ecgqa.page import asking, looking
 from ecgqa.page.desk import Desk
+from ecgqa.page.html import answer_html
 from ecgqa.page.loader import ModelLoader
+from ecgqa.page.proof import can_be_tested
+from ecgqa.question.kinds import ADVICE
+from ecgqa.question.reading import Reading
 from ecgqa.record import EcgFileError
 
 GALLERY = FakeGallery()
@@ -86,7 +92,8 @@ def test_sliders_of_an_older_drawing_move_nothing(desk):
 
 
 def test_what_is_measured_is_what_the_paper_shows(desk):
-    table, beats = looking.measure_both(desk)
+    table, beats, waves = looking.measure_both(desk)
+    assert [one["slot"] for one in waves] == [0] and waves[0]["beats"]
     assert "75" in table and len(beats["ecgs"]) == 1
 
 
@@ -109,20 +116,50 @@ def test_stop_has_the_last_word_and_nothing_is_kept(desk, loader):
     assert "Stopped before it was answered" in last[0][-1]["content"] and desk.shown == []
 
 
-def test_the_test_takes_the_last_question_and_needs_one(desk, loader):
-    with pytest.raises(QuestionError, match="ask a question first"):
-        asking.put_to_test(desk, stands(desk), " ", asking.BY_WORDING)
+def answered(desk, loader):
+    asking.put(desk, stands(desk), "Is it regular?", asking.BY_WORDING)
+    list(asking.converse(desk, loader))
+
+
+def test_the_test_is_of_the_last_answer_and_is_printed_with_it(desk, loader):
+    with pytest.raises(QuestionError, match="no answer about an ECG"):
+        asking.put_to_test(desk, stands(desk))
     assert asking.prove(desk, loader, GALLERY, print) == ""
-    desk.asked = "Is it regular?"
-    asking.put_to_test(desk, stands(desk), "", asking.BY_WORDING)
+    answered(desk, loader)
+    assert desk.shown[-1].said.test == ""
+    asking.put_to_test(desk, stands(desk))
     told = []
     proof = asking.prove(desk, loader, GALLERY, lambda share, desc: told.append(desc))
     assert "Is it regular?" in proof and told[0] == "Waiting for the model"
     assert desk.to_prove is None
+    assert desk.shown[-1].said.test in proof and "alone" in desk.shown[-1].said.test
+
+
+def test_what_claims_nothing_about_an_ecg_is_not_put_to_the_test(desk, loader):
+    answered(desk, loader)
+    (turn,) = desk.answered
+    for answer in (
+        replace(turn.answer, reading=Reading("What to give?", ADVICE)),
+        replace(turn.answer, declined=True),
+    ):
+        assert "testable" not in answer_html(answer, testable=can_be_tested(answer))
+        desk.answered = [replace(turn, answer=answer)]
+        with pytest.raises(QuestionError, match="no answer about an ECG"):
+            asking.put_to_test(desk, stands(desk))
+
+
+def test_the_test_is_of_the_very_ecg_that_the_answer_is_about(desk, loader):
+    answered(desk, loader)
+    looking.choose(desk, 0, "fast 100", GALLERY)
+    looking.choose(desk, 1, "steady 75", GALLERY)
+    looking.draw(desk)
+    with pytest.raises(QuestionError, match="about steady 75: please ask again"):
+        asking.put_to_test(desk, stands(desk))
 
 
 def test_a_proof_about_an_ecg_that_left_is_not_shown(desk, loader):
-    asking.put_to_test(desk, stands(desk), "Is it regular?", asking.BY_WORDING)
+    answered(desk, loader)
+    asking.put_to_test(desk, stands(desk))
     looking.choose(desk, 0, "fast 100", GALLERY)
     assert asking.prove(desk, loader, GALLERY, lambda share, desc: None) == ""
 
@@ -130,3 +167,21 @@ def test_a_proof_about_an_ecg_that_left_is_not_shown(desk, loader):
 def test_a_question_needs_an_ecg():
     with pytest.raises(EcgFileError, match="no ECG here"):
         asking.put(Desk(), None, "Is it regular?", asking.BY_WORDING)
+
+
+def test_marks_moved_by_hand_count_until_other_beats_are_on_the_page(desk):
+    _, beats, _ = looking.measure_both(desk)
+    marks = dict(beats["ecgs"][0]["waves"])
+    marks["qrs_off"] += 0.02
+    assert looking.move_marks(desk, {"id": "older", "marks": [marks, {}]}) is None
+    assert looking.move_marks(desk, None) is None
+    table = looking.move_marks(desk, {"id": beats["id"], "marks": [marks, {}]})
+    assert table is not None and "Moved by hand: QRS end" in table
+    with pytest.raises(EcgFileError, match="order"):
+        looking.move_marks(desk, {"id": beats["id"], "marks": [{**marks, "qrs_off": 0.0}, {}]})
+    assert "Moved" not in looking.measure_both(desk)[0]
+    looking.move_marks(desk, {"id": desk.beats, "marks": [marks, {}]})
+    looking.choose(desk, 0, "fast 100", GALLERY)
+    looking.draw(desk)
+    assert looking.move_marks(desk, {"id": beats["id"], "marks": [marks, {}]}) is None
+    assert "Moved" not in looking.measure_both(desk)[0]

@@ -7,37 +7,36 @@ another one may be chosen meanwhile.
 from __future__ import annotations
 
 import functools
-import html
 from collections.abc import Callable, Generator
 from typing import Any
 
 from ecgqa.answer.answer import Answer
-from ecgqa.answer.askable import QuestionError, checked, need_second
+from ecgqa.answer.askable import QuestionError, need_second, one_line
 from ecgqa.answer.assistant import EcgAssistant
 from ecgqa.answer.evidence import evidence_words
 from ecgqa.gallery.gallery import Gallery
 from ecgqa.measure import measure
 from ecgqa.measure.criteria import checks
-from ecgqa.page.desk import Desk, Turn, Waiting
+from ecgqa.page.desk import Desk, Turn, Waiting, identity
 from ecgqa.page.export import Said
 from ecgqa.page.html import (
     answer_html,
     as_text,
-    dependence_html,
     provenance,
     sureness,
     understanding,
 )
 from ecgqa.page.loader import ModelLoader
 from ecgqa.page.looking import present
+from ecgqa.page.proof import can_be_tested, dependence_html, meaning
 from ecgqa.page.talk import conversation
 from ecgqa.paper import drawing as paper
-from ecgqa.question.wording import compares
+from ecgqa.question.comparison import asks_of_two
 from ecgqa.record import ECG
 
-SEED = 7  # the "random" patients of the dependence test are the same ones for the same ECG
 BY_WORDING, THIS_ONLY, BOTH = "as worded", "this ECG", "both ECGs"
-Frame = tuple[list[dict], str, Any]  # the chat, the folded answers, the marks on the paper
+# The chat, the folded answers, the marks on the paper.
+Frame = tuple[list[dict[str, Any]], str, Any]
 
 
 def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
@@ -46,36 +45,37 @@ def second_ecg(question: str, which: str, other: ECG | None) -> ECG | None:
         raise QuestionError("Please choose a comparison ECG first.")
     if which == BY_WORDING:
         need_second(question, other)
-    return other if which == BOTH or (which == BY_WORDING and compares(question)) else None
+    return other if which == BOTH or (which == BY_WORDING and asks_of_two(question)) else None
 
 
-def random_patients(gallery: Gallery, ecg: ECG, other: ECG | None) -> list[tuple[str, ECG]]:
-    """Three other patients for the dependence test, the same ones for the same recordings."""
-    own = [one.sha256 for one in (ecg, other) if one is not None]
-    return gallery.random_other(own, 3, SEED)
-
-
-def about_what_is_shown(desk: Desk, to: dict | None, text: str, which: str) -> Waiting:
+def about_what_is_shown(desk: Desk, to: dict[str, Any] | None, text: str, which: str) -> Waiting:
     """A question with the ECGs it is about; to: where the paper's sliders stand."""
     desk.walk(to)  # the slider may just have been moved
     this, other = desk.drawn.seen
-    ecg, text = present(this), checked(text)
+    ecg, text = present(this), one_line(text)
     return Waiting(text, ecg, second_ecg(text, which, other))
 
 
-def put(desk: Desk, to: dict | None, text: str, which: str) -> None:
+def put(desk: Desk, to: dict[str, Any] | None, text: str, which: str) -> None:
     """Let a question wait for its turn, one at a time."""
     if desk.waiting:
         raise QuestionError("Please wait for the answer to your last question, or press Stop.")
     desk.put(about_what_is_shown(desk, to, text, which))
 
 
-def put_to_test(desk: Desk, to: dict | None, text: str | None, which: str) -> None:
-    """Let the dependence test wait: of the question in the box, or else of the last one."""
-    text = (text or "").strip() or desk.asked
-    if not text:
-        raise QuestionError("Please ask a question first; the test then asks it again.")
-    desk.to_prove = about_what_is_shown(desk, to, text, which)
+def put_to_test(desk: Desk, to: dict[str, Any] | None) -> None:
+    """Let the dependence test of the last answer wait, if it claims to come from an ECG."""
+    last = desk.shown[-1] if desk.shown else None
+    if last is None or last.answer is None or not can_be_tested(last.answer):
+        raise QuestionError("There is no answer about an ECG here that could be put to the test.")
+    which = BOTH if len(last.about) == 2 else THIS_ONLY
+    waiting = about_what_is_shown(desk, to, last.question, which)
+    if tuple(identity(ecg) for ecg in waiting.ecgs) != last.about:
+        raise QuestionError(
+            f"The last answer is about {' and '.join(last.names)}: please ask again about the ECG "
+            "that lies here now."
+        )
+    desk.to_prove = waiting
 
 
 def converse(desk: Desk, loader: ModelLoader, nothing: Any = None) -> Generator[Frame]:
@@ -97,7 +97,7 @@ def converse(desk: Desk, loader: ModelLoader, nothing: Any = None) -> Generator[
 def _answering(desk: Desk, waiting: Waiting, loader: ModelLoader) -> Generator[Frame, None, bool]:
     """Frames of one answer; returns whether it was given to its end, not stopped."""
     text, ecg, other = waiting
-    desk.asked, desk.answering = text, waiting
+    desk.answering = waiting
     now = functools.partial(conversation, desk, waiting)
     yield *now("…"), []
     while not loader.wait(0.3) and desk.answering is waiting:
@@ -123,12 +123,13 @@ def keep(desk: Desk, waiting: Waiting, answer: Answer) -> Turn:
     """Keep an answer as it stands before what it rests on is known."""
     facts = (understanding(answer), *answer.remarks, sureness(answer), provenance(answer))
     said = Said(waiting.text, answer.text, " · ".join(filter(None, facts)))
-    return desk.add(waiting, answer_html(answer), said, answer)
+    shown = answer_html(answer, testable=can_be_tested(answer))
+    return desk.add(waiting, shown, said, answer)
 
 
 def explain(
     desk: Desk, waiting: Waiting, answer: Answer, assistant: EcgAssistant, turn: Turn
-) -> list[dict]:
+) -> list[dict[str, Any]]:
     """Keep the answer with what it rests on instead of `turn`; returns the marks on the paper."""
     text, ecg, other = waiting
     found = assistant.evidence(text, answer, ecg, other)
@@ -139,11 +140,12 @@ def explain(
         sureness(answer), provenance(answer), rests_on,
     )  # fmt: skip
     said = Said(text, answer.text, " · ".join(filter(None, known)))
-    desk.add(waiting, answer_html(answer, rests_on, numbers), said, answer, instead=turn)
+    shown = answer_html(answer, rests_on, numbers, can_be_tested(answer))
+    desk.add(waiting, shown, said, answer, instead=turn)
     return paper.marks(found, waiting.ecgs)
 
 
-def prove(desk: Desk, loader: ModelLoader, gallery: Gallery, progress: Callable) -> str:
+def prove(desk: Desk, loader: ModelLoader, gallery: Gallery, progress: Callable[..., Any]) -> str:
     """The dependence test of the question that waits for it, as HTML.
 
     progress: called with (share or None, desc=words).
@@ -155,11 +157,13 @@ def prove(desk: Desk, loader: ModelLoader, gallery: Gallery, progress: Callable)
         text, ecg, other = waiting
         progress(0, desc="Waiting for the model")
         result = loader.assistant().random_ecg_test(
-            text, ecg, comparison=other, others=random_patients(gallery, ecg, other),
+            text, ecg, comparison=other, others=gallery.three_others(ecg, other),
             progress=lambda words, share=None: progress(share, desc=words), alone=other is None,
+            before=desk.before(waiting)[:-1],
         )  # fmt: skip
         if not desk.shows(waiting):
             return ""
-        return f'<p class="asked">{html.escape(text)}</p>' + dependence_html(result)
+        desk.add_test(waiting, meaning(result).words)
+        return dependence_html(text, result)
     finally:
         desk.done(waiting)

@@ -7,19 +7,27 @@ page now is shown or printed, whatever else the session has asked.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from ecgqa.answer.answer import Answer
 from ecgqa.page.export import Said
 from ecgqa.record import ECG
 
+if TYPE_CHECKING:
+    from ecgqa.page.trend import Point
+
+NO_COMPARISON = "None"
+
 
 class Drawn(NamedTuple):
-    """A drawing by its id, and the ten seconds of both ECGs that are measured and asked about."""
+    """A drawing by its id, the ten seconds of both ECGs that are measured and asked about (`seen`),
+    and the whole recordings that they are of.
+    """
 
     drawing: str = ""
     seen: tuple[ECG | None, ...] = (None, None)
+    ecgs: tuple[ECG | None, ...] = (None, None)
 
 
 class Waiting(NamedTuple):
@@ -63,50 +71,76 @@ class Desk:
     only what is its own, so that none puts back what another has just replaced.
 
     ecgs: the whole recordings. pending: files that wait for their rate or unit. refused: what could
-    not be read for a place, as it was called. turns: how many recordings were asked for. drawn:
-    what the paper shows of them. waiting: the question that is answered next or now; answering: the
-    one whose answer has begun and is not complete. given_up: the last one, if it was stopped.
+    not be read for a place, as it was called. picked: by which name of the gallery a place is or
+    is being filled, "" where by no such name. turns: for each place, the recording that was asked
+    for last, as (the place it was asked for, its number). drawn: what the paper shows of them.
+    kept: the recordings whose seconds and marks outlast the next drawing. beats: the id of the
+    median beats on the page; by_hand: for each place, where the marks on them were moved to, s.
+    waiting: the question that is answered next or now; answering: the one whose answer has begun
+    and is not complete. given_up: the last one, if it was stopped.
     to_prove: the one that is put to the test.
-    asked: the last one. answered: all that was answered, about whichever ECG.
+    answered: all that was answered, about whichever ECG. trend: recordings that the user says are
+    of one patient, in their order.
     """
 
     def __init__(self) -> None:
-        self.turns = [0, 0]
+        self.asked_for = self.trend_turn = 0
         self.clear()
 
     def clear(self) -> None:
         """Forget all of it, what is being read too."""
-        self.turns = [turn + 1 for turn in self.turns]
+        self.turns = [(place, self._next()) for place in (0, 1)]
+        self.picked = ["", NO_COMPARISON]
         self.ecgs: list[ECG | None] = [None, None]
         self.pending: list[list[tuple[str, bytes]] | None] = [None, None]
         self.refused = ["", ""]
         self.drawn = Drawn()
+        self.kept: tuple[ECG | None, ...] = (None, None)
+        self.forget_marks()
         self.waiting: Waiting | None = None
         self.answering: Waiting | None = None
         self.given_up: Waiting | None = None
         self.to_prove: Waiting | None = None
-        self.asked = ""
         self.answered: list[Turn] = []
+        self.forget_trend()
 
     # Choosing -----------------------------------------------------------------------------------
 
-    def turn(self, place: int) -> int:
-        """The number of a recording that begins to be read; the newest one gets the place."""
-        self.turns[place] += 1
-        return self.turns[place]
+    def _next(self) -> int:
+        self.asked_for += 1
+        return self.asked_for
+
+    def turn(self, place: int, picked: str = "") -> int:
+        """The number of a recording that begins to be read; the newest one gets the place.
+
+        picked: its name in the gallery, if it comes from there.
+        """
+        self.turns[place], self.picked[place] = (place, self._next()), picked
+        return self.turns[place][1]
+
+    def goes_to(self, place: int, turn: int) -> int | None:
+        """Where a recording goes that was asked for this place: with it, if that was exchanged.
+
+        None: a newer one was asked for meanwhile.
+        """
+        return self.turns.index((place, turn)) if (place, turn) in self.turns else None
 
     def settle(self, place: int, turn: int, ecg: ECG | None) -> bool:
-        """Give a recording its place, unless a newer one was asked for meanwhile (False)."""
-        if self.turns[place] != turn:
+        """Give a recording its place (see `goes_to`), if it is still wanted."""
+        here = self.goes_to(place, turn)
+        if here is None:
             return False
-        self.ecgs[place], self.pending[place], self.refused[place] = ecg, None, ""
+        ecg = ecg and ecg.anonymous()  # what names a patient is nowhere shown, and not kept
+        self.ecgs[here], self.pending[here], self.refused[here] = ecg, None, ""
         return True
 
     def wait_for_facts(self, place: int, turn: int, files: list[tuple[str, bytes]]) -> bool:
         """Keep files that do not say their rate or unit; the place is empty until they do."""
-        if not self.settle(place, turn, None):
+        here = self.goes_to(place, turn)
+        if here is None:
             return False
-        self.pending[place] = files
+        self.settle(place, turn, None)
+        self.pending[here] = files
         return True
 
     def refuse(self, place: int, turn: int, name: str) -> bool:
@@ -114,17 +148,44 @@ class Desk:
 
         What lay there before would be taken for it. False: a newer one was asked for meanwhile.
         """
-        if not self.settle(place, turn, None):
+        here = self.goes_to(place, turn)
+        if here is None:
             return False
-        self.refused[place] = name
+        self.settle(place, turn, None)
+        self.refused[here], self.picked[here] = name, ""
         return True
+
+    def swap(self) -> None:
+        """Exchange the two places: what lies there, what is on its way, and what was done to it.
+
+        The seconds that are looked at and the marks that were moved go with their recording.
+        """
+        for both in (self.turns, self.picked, self.ecgs, self.pending, self.refused, self.by_hand):
+            both.reverse()
+        # The paper and the beats on the page are from before: what they tell is of other places.
+        self.drawn = Drawn("", self.drawn.seen[::-1], self.drawn.ecgs[::-1])
+        self.beats = ""
+        self.kept = self.drawn.ecgs
 
     # Looking ------------------------------------------------------------------------------------
 
     def draw(self, drawing: str) -> tuple[ECG | None, ...]:
-        """Begin a drawing of both recordings from their beginning; returns the recordings."""
+        """Begin a drawing of both recordings; returns them.
+
+        They are shown from their beginning, after an exchange from where they were.
+        """
         ecgs = tuple(self.ecgs)
-        self.drawn = Drawn(drawing, tuple(ecg.stretch(0) if ecg else None for ecg in ecgs))
+        stays = [ecg is not None and ecg is kept for ecg, kept in zip(ecgs, self.kept, strict=True)]
+        seen = zip(ecgs, self.drawn.seen, stays, strict=True)
+        self.drawn = Drawn(
+            drawing,
+            tuple(was if stay else ecg and ecg.stretch(0) for ecg, was, stay in seen),
+            ecgs,
+        )
+        self.kept, self.beats = (None, None), ""
+        self.by_hand = [
+            marks if stay else {} for marks, stay in zip(self.by_hand, stays, strict=True)
+        ]
         return ecgs
 
     def walk(self, to: dict | None) -> bool:
@@ -137,14 +198,34 @@ class Desk:
             return False
         starts = zip(self.ecgs, to["start_s"], strict=True)
         seen = tuple(ecg.stretch(float(start_s)) if ecg else None for ecg, start_s in starts)
-        self.drawn = Drawn(self.drawn.drawing, seen)
+        if [one and one.start_s for one in seen] != [
+            one and one.start_s for one in self.drawn.seen
+        ]:
+            self.forget_marks()
+        self.drawn = self.drawn._replace(seen=seen)
+        return True
+
+    def forget_marks(self) -> None:
+        """What was moved by hand belongs to the beats that were on the page."""
+        self.beats = ""
+        self.by_hand: list[dict[str, float]] = [{}, {}]
+
+    def move_marks(self, beats: str, by_hand: Sequence[dict[str, float]]) -> bool:
+        """Take the marks of both places as they were moved; False: of other beats than these."""
+        if not beats or beats != self.beats:
+            return False
+        self.by_hand = list(by_hand)
         return True
 
     # Asking -------------------------------------------------------------------------------------
 
     def on_page(self, about: Sequence[str]) -> bool:
-        """Whether all these ECGs (see `identity`) lie before the session now."""
-        return set(about) <= {identity(ecg) for ecg in self.ecgs if ecg}
+        """Whether all these ECGs (see `identity`) lie before the session now.
+
+        Two must lie there in their order: what is new in the second is not new in the first.
+        """
+        there = [ecg and identity(ecg) for ecg in self.ecgs[::-1]]  # the earlier one first
+        return list(about) == there if len(about) == 2 else set(about) <= set(there)
 
     def shows(self, waiting: Waiting) -> bool:
         """Whether a question is about ECGs that are still here."""
@@ -179,6 +260,14 @@ class Desk:
             self.answered = [turn if one is instead else one for one in self.answered]
         return turn
 
+    def add_test(self, waiting: Waiting, words: str) -> None:
+        """Print what the dependence test said under the answer that was put to it."""
+        about = tuple(identity(ecg) for ecg in waiting.ecgs)
+        for i, turn in reversed(list(enumerate(self.answered))):
+            if (turn.question, turn.about) == (waiting.text, about):
+                self.answered[i] = replace(turn, said=replace(turn.said, test=words))
+                return
+
     @property
     def shown(self) -> list[Turn]:
         """What was answered about the ECGs on the page, and about nothing else."""
@@ -205,6 +294,12 @@ class Desk:
         if self.to_prove is waiting:
             self.to_prove = None
 
+    def forget_trend(self) -> None:
+        """Forget the trend, and what is being read for it."""
+        self.trend: list[Point] = []
+        self.trend_told = 0.0
+        self.trend_turn += 1
+
     def forget_answers(self) -> None:
         """Forget everything that was answered."""
-        self.answered, self.asked, self.given_up = [], "", None
+        self.answered, self.given_up = [], None

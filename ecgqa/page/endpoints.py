@@ -1,5 +1,9 @@
 """`/read`, `/measure`, `/ask`, `/random_ecg_test`: files in, JSON out, no session involved."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import gradio as gr
 from gradio.events import api as add_endpoint
 
@@ -9,8 +13,7 @@ from ecgqa.gallery.gallery import Gallery
 from ecgqa.measure import measure
 from ecgqa.measure.numbers import as_json
 from ecgqa.measure.quality import assess
-from ecgqa.page.asking import random_patients
-from ecgqa.page.loader import ModelLoader
+from ecgqa.page.site import Site
 from ecgqa.page.spoken import in_plain_words
 from ecgqa.page.uploads import read_request, read_taken, take, uploaded
 from ecgqa.page.wiring import FREE, MODEL_QUEUE
@@ -19,8 +22,8 @@ from ecgqa.page.wiring import FREE, MODEL_QUEUE
 class Endpoints:
     """What each endpoint does. The arguments and first lines are shown to its callers."""
 
-    def __init__(self, loader: ModelLoader, gallery: Gallery) -> None:
-        self.loader, self.gallery = loader, gallery
+    def __init__(self, site: Site, gallery: Gallery) -> None:
+        self.loader, self.gallery, self.caps = site.loader, gallery, site.caps
 
     def read(
         self,
@@ -28,7 +31,7 @@ class Endpoints:
         rate_hz: float | None = None,
         units: str | None = None,
         leads: str | None = None,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Read an ECG: its name, rate, length, missing leads, checksum, notes and quality."""
         ecg = read_taken(take(uploaded(files)), rate_hz, units, leads)
         quality = assess(ecg)
@@ -37,7 +40,8 @@ class Endpoints:
             "missing_leads": list(ecg.missing_leads), "sha256": ecg.sha256,
             "notes": list(ecg.notes),
             "quality": {
-                "readable": quality.readable, "reasons": list(quality.reasons),
+                "readable": quality.readable, "acceptable": quality.acceptable,
+                "lost": list(quality.lost), "reasons": list(quality.reasons),
                 "leads": {lead: list(faults) for lead, faults in quality.leads.items()},
                 "limb_residual_mv": quality.limb_residual_mv,
             },
@@ -51,7 +55,7 @@ class Endpoints:
         units: str | None = None,
         start_s: float = 0.0,
         leads: str | None = None,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Measure one ECG or two: rates, intervals, axes; null where not measurable."""
         ecg, other = read_request(files, comparison_files, rate_hz, units, start_s, leads)
         found = {"ecg": as_json(measure(ecg))}
@@ -67,11 +71,14 @@ class Endpoints:
         start_s: float = 0.0,
         before: list[str] | None = None,
         leads: str | None = None,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Ask a question about one ECG or two. before: questions asked before it, oldest first."""
         ecg, other = read_request(files, comparison_files, rate_hz, units, start_s, leads)
-        if before is not None and not all(isinstance(text, str) for text in before):
+        is_list = before is None or isinstance(before, list)
+        if not is_list or not all(isinstance(text, str) for text in before or []):
             raise QuestionError("Please give `before` as a list of questions.")
+        if len(before or []) > self.caps.texts:
+            raise QuestionError(f"`before` may hold up to {self.caps.texts} questions.")
         asked = [*(before or [])[-2:], question]
         answer = self.loader.assistant().talk(asked, ecg, other)[-1]
         return {**answer.as_json(), "intended_use": INTENDED_USE}
@@ -85,11 +92,11 @@ class Endpoints:
         units: str | None = None,
         start_s: float = 0.0,
         leads: str | None = None,
-    ) -> dict:
+    ) -> dict[str, Any]:
         """Ask the same question with other ECGs: does the answer depend on this one?"""
         ecg, other = read_request(files, comparison_files, rate_hz, units, start_s, leads)
         result = self.loader.assistant().random_ecg_test(
-            question, ecg, comparison=other, others=random_patients(self.gallery, ecg, other)
+            question, ecg, comparison=other, others=self.gallery.three_others(ecg, other)
         )
         rows = [
             {
@@ -104,14 +111,25 @@ class Endpoints:
         }  # fmt: skip
 
 
-def add_endpoints(loader: ModelLoader, gallery: Gallery) -> None:
+def capped(site: Site, endpoint: Callable[..., Any], seconds: float) -> Callable[..., Any]:
+    """The endpoint, closed when the server is stopped, and given up after so many seconds."""
+
+    @functools.wraps(endpoint)
+    def in_time(*args: Any, **kwargs: Any) -> Any:
+        site.check_open()
+        return site.workbench.within(seconds, endpoint, *args, **kwargs)
+
+    return in_time
+
+
+def add_endpoints(site: Site, gallery: Gallery) -> None:
     """Add the four to the page that is being built."""
-    here = Endpoints(loader, gallery)
-    for endpoint, limits in (
-        (here.read, FREE),
-        (here.measure, FREE),
-        (here.ask, MODEL_QUEUE),
-        (here.random_ecg_test, MODEL_QUEUE),
+    here, caps = Endpoints(site, gallery), site.caps
+    for endpoint, seconds, limits in (
+        (here.read, caps.read_s, FREE),
+        (here.measure, caps.read_s, FREE),
+        (here.ask, caps.answer_s, MODEL_QUEUE),
+        (here.random_ecg_test, caps.answer_s, MODEL_QUEUE),
     ):
-        spoken = in_plain_words(endpoint, on_page=False)
+        spoken = in_plain_words(capped(site, endpoint, seconds), on_page=False)
         add_endpoint(spoken, api_name=endpoint.__name__, **limits)

@@ -19,6 +19,7 @@ import numpy as np
 
 from ecgqa.answer.answer import INTENDED_USE
 from ecgqa.measure import Measurements
+from ecgqa.measure.normal import doubts, implausible, limits_of
 from ecgqa.measure.numbers import MEASURED
 from ecgqa.record import ECG
 
@@ -35,6 +36,7 @@ PULSE_MM, PULSE_S = 5.0, 0.2
 LEFT_MM = PULSE_MM + PULSE_S * SPEED_MM_S + 5.0  # where the strips begin
 SHEET_MM = (LEFT_MM + SHEET_S * SPEED_MM_S + 5.0, FIRST_MM + 3 * PITCH_MM + 14.0)
 INK, QUIET, FINE, COARSE = "#15181e", "#5d6470", "#f8e1df", "#eebab6"
+WARN = "#9a3412"
 LETTERS = {"family": "DejaVu Sans", "parse_math": False}
 MOST_OF_ANSWER = 10  # lines
 WIDTH_CHARS, MOST_LINES = 112, 16  # of the column of answers, under one ECG
@@ -43,15 +45,16 @@ DPI = 200  # of the PNG
 
 @dataclass(frozen=True)
 class Said:
-    """A question and what was answered, with everything that was shown under it."""
+    """A question, what was answered, all that was shown under it, and the dependence test."""
 
     question: str
     answer: str
     facts: str
+    test: str = ""
 
 
 def pdf(ecgs: Sequence[ECG], measured: Sequence[Measurements], said: Sequence[Said]) -> bytes:
-    """The page as PDF. ecgs: this ECG and, if there is one, the comparison; measured: of each."""
+    """The page as PDF. ecgs: the comparison, if there is one, then this ECG; measured: of each."""
     return _save(ecgs, measured, said, "pdf")
 
 
@@ -63,20 +66,27 @@ def png(ecgs: Sequence[ECG], measured: Sequence[Measurements], said: Sequence[Sa
 def measurements_csv(ecgs: Sequence[ECG], measured: Sequence[Measurements]) -> str:
     """A row per measurement: name, unit, value of each ECG ("" where not measurable), change.
 
-    With a decimal more than on the page; the change is that of the printed numbers.
+    ecgs, measured: see `pdf`. With a decimal more than on the page; the change is that of the
+    printed numbers.
     """
     out = io.StringIO()
     rows = csv.writer(out, lineterminator="\n")
-    which = ("this ECG", "comparison")
-    names = [f"{place}: {ecg.title}" for place, ecg in zip(which, ecgs, strict=False)]
+    which = ("comparison", "this ECG")[-len(ecgs) :]
+    # A line break in a name would begin a row, and its rest may be what a spreadsheet runs.
+    titles = [" ".join(ecg.title.split()) for ecg in ecgs]
+    names = [f"{place}: {title}" for place, title in zip(which, titles, strict=True)]
     rows.writerow(["measurement", "unit", *names, *(["change"] if len(ecgs) == 2 else [])])
     for row in (row._replace(decimals=row.decimals + 1) for row in MEASURED):
         values = [row.value(m) for m in measured]
         cells = ["" if v is None else f"{v:.{row.decimals}f}" for v in values]
         if len(values) == 2:
-            change = row.change(*values)
+            then, now = values
+            change = row.change(now, then)
             cells.append("" if change is None else f"{change:.{row.decimals}f}")
         rows.writerow([row.label, row.unit, *cells])
+    said = ["; ".join(doubts(m)) for m in measured]
+    if any(said):
+        rows.writerow(["to note", "", *said])
     rows.writerow(["SHA-256", "", *(ecg.sha256 for ecg in ecgs)])
     return out.getvalue()
 
@@ -173,21 +183,33 @@ def _sheet(page: Axes, ecg: ECG, left: float, top: float, scale: float) -> None:
 
 def _numbers(page: Axes, ecgs: Sequence[ECG], measured: Sequence[Measurements], top: float) -> None:
     """The table of measurements."""
-    names = ["This ECG", "Comparison", "Change"] if len(ecgs) == 2 else ["This ECG"]
+    heads = ["Comparison", "This ECG", "Change"] if len(ecgs) == 2 else ["This ECG", "Normal"]
+    doubtful = [implausible(m) for m in measured]
     y = top + 4.0
     _text(page, 13.5, y, "Measurements (algorithm, not the language model)", 2.5, weight="bold")
     y += 5.0
-    for i, name in enumerate(names):
+    for i, name in enumerate(heads):
         _text(page, 72 + 20 * i, y, name, 2.3, ha="right", colour=QUIET)
     for row in MEASURED:
         y += 3.7
         values = [row.value(m) for m in measured]
-        cells = [row.text(value) for value in values]
+        cells = [
+            row.flagged(m, row.label in doubts)
+            for m, doubts in zip(measured, doubtful, strict=True)
+        ]
         if len(values) == 2:
-            cells.append(row.text(row.change(*values), signed=True))
+            then, now = values
+            cells.append(row.text(row.change(now, then), signed=True))
+        else:
+            normal = row.normal(measured[0])
+            cells.append(normal.text() if normal else "")
         _text(page, 13.5, y, f"{row.label} ({row.unit})", 2.4)
         for i, cell in enumerate(cells):
             _text(page, 72 + 20 * i, y, cell, 2.4, ha="right")
+    for name, m in zip(heads, measured, strict=False):
+        for line in filter(None, (limits_of(m).words, *doubts(m))):
+            y += 3.2
+            _text(page, 13.5, y, f"{name}: {line}", 2.1, colour=WARN)
 
 
 def _answers(page: Axes, said: Sequence[Said], top: float, scale: float) -> None:
@@ -203,6 +225,9 @@ def _answers(page: Axes, said: Sequence[Said], top: float, scale: float) -> None
         answer = [line for part in parts for line in _lines(part, 4 if len(parts) == 1 else 2)]
         block += [("normal", INK, line) for line in answer[:MOST_OF_ANSWER]]
         block += [("normal", QUIET, line) for line in _lines(one.facts, 4)]
+        if one.test:
+            tested = f"Put to the dependence test: {one.test}"
+            block += [("normal", INK, line) for line in _lines(tested, 3)]
         if len(lines) + len(block) > most:
             break
         lines += [*block, ("normal", INK, "")]

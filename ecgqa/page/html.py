@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Sequence
 
 from ecgqa.answer.answer import Answer
-from ecgqa.answer.grounding import GroundingResult, moves
 from ecgqa.measure import Measurements
 from ecgqa.measure.criteria import Check
+from ecgqa.measure.normal import doubts, implausible, limits_of
 from ecgqa.measure.numbers import MEASURED, reasons
 from ecgqa.measure.quality import assess
 from ecgqa.record import ECG
@@ -39,10 +39,13 @@ def understanding(answer: Answer) -> str:
     return f"Understood: {answer.understood}" if answer.understood else ""
 
 
-def answer_html(answer: Answer, rests_on: str = "", numbers: Sequence[Check] = ()) -> str:
+def answer_html(
+    answer: Answer, rests_on: str = "", numbers: Sequence[Check] = (), testable: bool = True
+) -> str:
     """An answer for the conversation, Markdown in which all text is escaped.
 
-    numbers: measurements that bear on it; those that contradict are flagged.
+    numbers: measurements that bear on it; those that contradict are flagged. testable: it can be
+    put to the dependence test.
     """
     sure = sureness(answer)
     facts = (f"<b>{as_text(sure)}</b> · " if sure else "") + as_text(provenance(answer))
@@ -56,15 +59,19 @@ def answer_html(answer: Answer, rests_on: str = "", numbers: Sequence[Check] = (
     text = f'<span class="understood">{as_text(read)}</span><br>' if read else ""
     text += "<br>".join(as_text(line) for line in answer.text.split("\n"))
     text += "".join(f'<br><span class="warn">{as_text(words)}</span>' for words in answer.remarks)
-    return f'{text}{beside}\n\n<span class="provenance">{facts}</span>{rests}'
+    kind = "provenance testable" if testable else "provenance"
+    return f'{text}{beside}\n\n<span class="{kind}">{facts}</span>{rests}'
 
 
 def quality_html(ecgs: Iterable[ECG | None]) -> str:
-    """One line per recording: length, rate, leads, faults, and which file it was."""
+    """One line per recording: what its file says, length, rate, leads, faults, which file it was.
+
+    Of the patient age and sex alone: what names them is not shown.
+    """
     lines = []
     for ecg in filter(None, ecgs):
         quality = assess(ecg)
-        facts = [f"{ecg.seconds:.1f} s", f"{ecg.rate_hz:g} Hz"]
+        facts = [*ecg.header.facts(), f"{ecg.seconds:.1f} s", f"{ecg.rate_hz:g} Hz"]
         if quality.limb_residual_mv is not None:
             facts.append(f"I + III − II: {quality.limb_residual_mv:.2f} mV")
         if ecg.sha256:
@@ -112,38 +119,69 @@ def table_html(head: Iterable[str], rows: Iterable[Iterable[str]], caption: str,
 
 
 def measurement_html(this: Measurements | None, other: Measurements | None) -> str:
-    """This ECG, the comparison and the change since then, side by side, and what changed."""
+    """The comparison, this ECG and the change since then, side by side, and what changed."""
     rows, changed = [], []
+    doubtful = [{} if m is None else implausible(m) for m in (this, other)]
     for row in MEASURED:
         now, then = (None if m is None else row.value(m) for m in (this, other))
+        this_cell, other_cell = (
+            row.flagged(m, row.label in doubts)
+            for m, doubts in zip((this, other), doubtful, strict=True)
+        )
         change = row.change(now, then)
         cell = row.text(change, signed=True)
         if change is not None and abs(change) > row.repeats_within:
             cell = f"{'▲' if change > 0 else '▼'} {cell}"
             changed.append(f"{row.label} {row.text(change, signed=True)} {row.unit}")
-        rows.append((f"{row.label} ({row.unit})", row.text(now), row.text(then), cell))
+        label = f"{row.label} ({row.unit})"
+        normal = row.normal(this) if this else None
+        normal = normal.text() if normal else ""
+        rows.append(
+            (label, this_cell, normal) if other is None else (label, other_cell, this_cell, cell)
+        )
     table = table_html(
-        ("Measurement", "This ECG", "Comparison", "Change since"),
+        ("Measurement", "This ECG", "Normal")
+        if other is None
+        else ("Measurement", "Comparison", "This ECG", "Change"),
         rows,
         "Measurements (algorithm, not the language model)",
         "measured",
     )
-    table += _missing_html(this, other) + _voltages_html(this)
+    table += _limits_html(this, other)
+    table += _doubts_html(this, other) + _missing_html(this, other) + _voltages_html(this)
     if this is None or other is None:
         return table
     words = ", ".join(changed) or "nothing"
     return (
         f'{table}<p class="changes" role="status"><b>Changed, by the algorithm:</b> '
         f"{html.escape(words)}. ▲ ▼ mark changes larger than those between two halves of one "
-        "recording (95 %).</p>"
+        "recording (95&nbsp;%).</p>"
     )
+
+
+def _limits_html(this: Measurements | None, other: Measurements | None) -> str:
+    """Whose normal limits the flags go by, where they are not those of all adults."""
+    said = [limits_of(m).words for m in (other, this) if m is not None]
+    return "".join(
+        f'<p class="hint">{html.escape(words)}.</p>' for words in dict.fromkeys(filter(None, said))
+    )
+
+
+def _doubts_html(this: Measurements | None, other: Measurements | None) -> str:
+    lines = [
+        f"{name}: {line}."
+        for name, m in (("Comparison", other), ("This ECG", this))
+        if m is not None
+        for line in doubts(m)
+    ]
+    return "".join(f'<p class="doubt">{html.escape(line)}</p>' for line in lines)
 
 
 def _missing_html(this: Measurements | None, other: Measurements | None) -> str:
     """Why there is a dash."""
     lines = [
         f"Not measurable in {name}: {'; '.join(why)}."
-        for name, m in (("this ECG", this), ("the comparison", other))
+        for name, m in (("the comparison", other), ("this ECG", this))
         if m is not None and (why := reasons(m))
     ]
     return "".join(f'<p class="hint">{html.escape(line)}</p>' for line in lines)
@@ -161,36 +199,3 @@ def _voltages_html(this: Measurements | None) -> str:
     head = ("Lead", "P", "Q", "R", "S", "ST at J", "ST at J + 60 ms", "T")
     table = table_html(head, rows, "This ECG, mV from the level at QRS onset", "voltages")
     return f"<details><summary>Voltages and ST level of each lead</summary>{table}</details>"
-
-
-def dependence_html(result: GroundingResult) -> str:
-    """The random-ECG test: a verdict in words, the rows it rests on, the numbers that decide."""
-    kind = "good" if result.depends else "bad"
-    signed = lambda change: f"{change:+.2f}".replace("-", "−")  # noqa: E731
-    first, *others = result.rows
-    rows = [(first.ecg, first.answer, "0.00 (reference)", "0.00 (reference)")]
-    rows += [
-        (row.ecg, row.answer, signed(row.log_prob_change), signed(row.log_odds_change))
-        for row in others
-    ]
-    head = ("ECG given to the model", "Answer", "Log probability per token", "Log odds")
-    if result.measured:
-        return (
-            f'<p class="verdict {kind}" role="status">{html.escape(result.verdict)}</p>'
-            + table_html(
-                ("ECG given", "Answer"), [(row.ecg, row.answer) for row in result.rows],
-                "Same question, other ECGs", "dependence",
-            )
-        )  # fmt: skip
-    moved = " and ".join(f"{far:.2f} for {name}" for name, far in moves(result.rows).items())
-    words = (
-        f"The log odds decide: they move by {moved}, on average; an answer depends on the ECG "
-        f"where each is at least {result.least_move:.2f}."
-    )
-    return (
-        f'<p class="verdict {kind}" role="status">{html.escape(result.verdict)}</p>'
-        + table_html(
-            head, rows, "Same question, other ECGs: change of the first answer's", "dependence"
-        )
-        + f'<p class="hint">{html.escape(words)}</p>'
-    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from ecgqa.answer.assistant import EcgAssistant
 from ecgqa.model.language import ModelError
 
 
@@ -15,7 +16,7 @@ class ModelLoader:
     None where that is not known.
     """
 
-    def __init__(self, factory: Callable, spoken: Callable[[Exception], str]):
+    def __init__(self, factory: Callable[..., EcgAssistant], spoken: Callable[[Exception], str]):
         """factory: makes the assistant, given a progress callable (text, fraction | None).
 
         spoken: an error as the user may read it.
@@ -50,7 +51,7 @@ class ModelLoader:
         """Wait until loading ends; True when it did."""
         return self._done.wait(seconds)
 
-    def assistant(self):
+    def assistant(self) -> EcgAssistant:
         """The loaded assistant; waits for it. Raises ModelError where it could not be loaded."""
         self._done.wait()
         if self._assistant is None:

@@ -13,15 +13,15 @@ from dataclasses import replace
 from typing import Any
 
 from ecgqa.gallery.gallery import Gallery
-from ecgqa.measure import measure
-from ecgqa.page.desk import Desk
+from ecgqa.measure import Measurements, measure
+from ecgqa.measure.by_hand import marks_of, moved
+from ecgqa.page.desk import NO_COMPARISON, Desk
 from ecgqa.page.html import measurement_html, quality_html, tracing_html
 from ecgqa.page.talk import conversation
 from ecgqa.paper import drawing as paper
 from ecgqa.record import ECG, EcgFileError
 
 KEPT_S = 1200  # a session's ECGs are forgotten after 20 minutes without use, or when it is closed
-NO_COMPARISON = "None"
 
 
 def present(ecg: ECG | None) -> ECG:
@@ -43,18 +43,23 @@ def placed(stretch: ECG, whole: ECG) -> str:
 
 def refused_html(names: Iterable[str]) -> str:
     """A line for each place that is empty because what came for it could not be read."""
-    places = zip(("This ECG", "Comparison ECG"), names, strict=True)
+    this, other = names
     return "".join(
         f'<div class="quality-line"><span class="warn">{place}: {html.escape(name)} could not be '
         "read, so there is none.</span></div>"
-        for place, name in places
+        for place, name in (("Comparison ECG", other), ("This ECG", this))
         if name
     )
 
 
 def choose(desk: Desk, place: int, name: str, gallery: Gallery) -> bool:
-    """Put an ECG of the gallery, or none, in its place; False: a newer one was asked for."""
-    turn = desk.turn(place)
+    """Put an ECG of the gallery, or none, in its place.
+
+    False: a newer one was asked for, or that is what lies there: the box was filled by an exchange.
+    """
+    if desk.picked[place] == name:
+        return False
+    turn = desk.turn(place, name)
     try:
         ecg = gallery.open(name) if name != NO_COMPARISON else None
     except Exception:
@@ -86,25 +91,35 @@ def read(
     return desk.settle(place, turn, ecg), ""
 
 
+def box_of(desk: Desk, place: int) -> str | None:
+    """What the gallery's box of a place says: None where what lies there came another way."""
+    name = desk.picked[place]
+    return None if place == 0 and name == NO_COMPARISON else name or None
+
+
 def quality_of(desk: Desk, ecgs: Iterable[ECG | None]) -> str:
     """Of the ten seconds that are asked about, as the answers' own judgement is."""
-    pairs = zip(ecgs, desk.drawn.seen, strict=True)
-    judged = quality_html(
-        seen and ecg and replace(seen, name=placed(seen, ecg)) for ecg, seen in pairs
+    this, other = (
+        seen and ecg and replace(seen, name=placed(seen, ecg))
+        for ecg, seen in zip(ecgs, desk.drawn.seen, strict=True)
     )
+    judged = quality_html((other, this))
     return judged + refused_html(desk.refused)
 
 
 def draw(desk: Desk) -> tuple[Any, ...]:
-    """The paper, from the beginning of both recordings, and the answers about them.
+    """The paper, and the answers about the recordings on it.
 
     Returns the drawing's id, the paper's data, quality, picture, chat and folded answers.
     """
     drawing = secrets.token_hex(8)
     ecgs = desk.draw(drawing)
-    strips = [paper.payload(ecg) if ecg else None for ecg in ecgs]
+    strips = [
+        {**paper.payload(ecg), "start_s": seen.start_s - ecg.start_s} if ecg and seen else None
+        for ecg, seen in zip(ecgs, desk.drawn.seen, strict=True)
+    ]
     shown = {"kind": "strips", "drawing": drawing, "ecgs": strips}
-    return drawing, shown, quality_of(desk, ecgs), tracing_html(ecgs), *conversation(desk)
+    return drawing, shown, quality_of(desk, ecgs), tracing_html(ecgs[::-1]), *conversation(desk)
 
 
 def walk(desk: Desk, to: dict | None) -> str | None:
@@ -117,13 +132,38 @@ def walk(desk: Desk, to: dict | None) -> str | None:
     return quality_of(desk, ecgs) if desk.walk(to) else None
 
 
-def measure_both(desk: Desk) -> tuple[str, dict]:
-    """The table of what was measured, and the median beats for the paper."""
-    this, other = desk.drawn.seen
-    found = [measure(ecg) if ecg else None for ecg in (this, other)]
-    beats = [
-        paper.beat_payload(ecg, m, None if ecg is this else found[0])
-        for ecg, m in zip((this, other), found, strict=True)
-        if ecg and m
-    ]
-    return measurement_html(*found), {"kind": "beats", "ecgs": beats}
+def measured(desk: Desk) -> list[Measurements | None]:
+    """What was measured on both ECGs, with the marks that were moved by hand."""
+    found = [measure(ecg) if ecg else None for ecg in desk.drawn.seen]
+    return [m and moved(m, marks) for m, marks in zip(found, desk.by_hand, strict=True)]
+
+
+def measure_both(desk: Desk) -> tuple[str, dict, list[dict]]:
+    """The table of what was measured, the median beats, and the waves of every beat.
+
+    Beats whose marks were moved by hand bring where the algorithm found them ("found").
+    """
+    seen, found = desk.drawn.seen, measured(desk)
+    pairs = [(i, ecg, m) for i, (ecg, m) in enumerate(zip(seen, found, strict=True)) if ecg and m]
+    beats = []
+    for place, ecg, m in pairs:
+        beat = paper.beat_payload(ecg, m, found[0] if place else None)
+        found_at = marks_of(measure(ecg)) if m.by_hand else None
+        beats.append(beat and {**beat, "place": place, "found": found_at})
+    desk.beats = secrets.token_hex(8)
+    shown = {"kind": "beats", "id": desk.beats, "ecgs": beats}
+    return measurement_html(*found), shown, [paper.waves(i, ecg, m) for i, ecg, m in pairs]
+
+
+def move_marks(desk: Desk, to: dict | None) -> str | None:
+    """Marks that were moved by hand on the median beats: the table of what follows from them.
+
+    to: the beats' id, and of each place the marks in seconds. None: other beats are on their way.
+    """
+    if to is None or not desk.move_marks(to["id"], to["marks"]):
+        return None
+    try:
+        return measurement_html(*measured(desk))
+    except EcgFileError:
+        desk.by_hand = [{}, {}]
+        raise

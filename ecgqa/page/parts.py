@@ -9,17 +9,18 @@ import gradio as gr
 
 from ecgqa import INTENDED_USE
 from ecgqa.page.asking import BOTH, BY_WORDING, THIS_ONLY
-from ecgqa.page.desk import Desk
+from ecgqa.page.desk import NO_COMPARISON, Desk
 from ecgqa.page.examples import EXAMPLES
 from ecgqa.page.html import measurement_html
 from ecgqa.page.loader import ModelLoader
-from ecgqa.page.looking import KEPT_S, NO_COMPARISON
+from ecgqa.page.looking import KEPT_S
+from ecgqa.page.trend_panel import Panel, trend_panel
 from ecgqa.paper import drawing as paper
 
 UNITS = ["mV", "uV", "V"]
-# Hands the marks of an answer's evidence to the paper, which need not be sent again for them.
+# Hands marks (an answer's evidence, the waves) to the paper, which need not be sent again for them.
 TELL_PAPER = """
-const tell = () => window.dispatchEvent(new CustomEvent("ecg-evidence", {detail: props.value}));
+const tell = () => window.dispatchEvent(new CustomEvent("%s", {detail: props.value}));
 watch("value", tell);
 """
 # Gives a file to the browser: it comes in the page's own data and never lies on the server's disk.
@@ -66,12 +67,15 @@ class Talk:
 class Screen:
     """Everything on the page that an event reads or changes.
 
-    desk: what lies before the session. places: where the paper's sliders stand. marks: what an
-    answer rests on, for the paper. handed: a file on its way to the browser.
+    slots: of this ECG and of the comparison; swap: exchanges what lies there. desk: what lies
+    before the session. places: where the paper's sliders stand. marks, waves: what an answer rests
+    on, and the waves of every beat, both for the paper. handed: a file on its way to the browser.
+    clock: runs while the model loads; turn: while a question waits. line: how many come before it.
     """
 
     status: gr.HTML
     slots: tuple[Slot, Slot]
+    swap: gr.Button
     desk: gr.State
     places: gr.JSON
     sheet: gr.HTML
@@ -81,12 +85,16 @@ class Screen:
     table: gr.HTML
     examples: list[gr.Dataset]
     beats: gr.HTML
+    trend: Panel
     test: gr.Button
     proof: gr.HTML
     marks: gr.HTML
+    waves: gr.HTML
     keep: dict[str, gr.Button]
     handed: gr.HTML
     clock: gr.Timer
+    line: gr.HTML
+    turn: gr.Timer
 
 
 def status_html(loader: ModelLoader) -> str:
@@ -104,31 +112,42 @@ def lay_out(names: list[str], loader: ModelLoader) -> Screen:
     """The whole page, from top to bottom. names: of the gallery's recordings."""
     status = _heading(loader)
     with gr.Row(elem_id="choose"):
-        one = _slot(
-            "This ECG (the second, later one where there are two)",
-            "this", names, names[0] if names else None,
-        )  # fmt: skip
         two = _slot(
-            "Comparison ECG (the first, earlier one; optional)",
-            "other", [NO_COMPARISON, *names], NO_COMPARISON,
+            "Comparison ECG", "the first, earlier one; optional", "other",
+            [NO_COMPARISON, *names], NO_COMPARISON,
+        )  # fmt: skip
+        swap = gr.Button("⇄ Swap", size="sm", scale=0, min_width=70, elem_id="swap")
+        one = _slot(
+            "This ECG", "the second, later one of two", "this", names,
+            names[0] if names else None,
         )  # fmt: skip
     desk = gr.State(Desk(), time_to_live=KEPT_S)
     places = gr.JSON(visible=False)
-    sheet = _paper("strips", "paper")
-    quality = _html(elem_id="quality")
-    tracing = _html(elem_id="tracing")
-    with gr.Row(elem_id="talk-and-numbers"):
-        with gr.Column(scale=6, min_width=320):
-            talk = _talk()
-        with gr.Column(scale=5, min_width=320):
+    with gr.Row(elem_id="view"):
+        with gr.Column(min_width=0, elem_id="look"):
+            sheet = _paper("strips", "paper")
+            quality = _html(elem_id="quality")
+            tracing = _html(elem_id="tracing")
+        with gr.Column(min_width=0, elem_id="numbers"):
             table = _html(measurement_html(None, None), elem_id="measurements")
-    examples = _examples()
+        with gr.Row(elem_id="said"):
+            with gr.Column(min_width=0, elem_id="answers-box"):
+                chat, line, earlier = _answers()
+            with gr.Column(min_width=0, elem_id="tested"):
+                test = gr.Button(
+                    "Would the question alone give this answer?", size="sm", elem_id="depends"
+                )
+                proof = _html(elem_id="proof")
     with gr.Accordion("Median beats, overlaid and aligned on R", open=False, elem_id="median"):
         beats = _paper("beats", "beats")
-    test, proof = _dependence()
-    marks = gr.HTML(
-        [], html_template="<div></div>", js_on_load=TELL_PAPER, apply_default_css=False,
-        elem_id="marks",
+    trend = trend_panel(names)
+    examples = _examples()
+    marks, waves = (
+        gr.HTML(
+            [], html_template="<div></div>", js_on_load=TELL_PAPER % event,
+            apply_default_css=False, elem_id=elem_id,
+        )
+        for elem_id, event in (("marks", "ecg-evidence"), ("waves", "ecg-waves"))
     )  # fmt: skip
     with gr.Row(elem_id="keep"):
         keep = {
@@ -139,35 +158,22 @@ def lay_out(names: list[str], loader: ModelLoader) -> Screen:
         None, html_template="<div></div>", js_on_load=HAND_OVER, apply_default_css=False,
         elem_id="handed",
     )  # fmt: skip
+    talk = _ask_bar(chat, earlier)
     return Screen(
-        status, (one, two), desk, places, sheet, quality, tracing, talk, table, examples, beats,
-        test, proof, marks, keep, handed, gr.Timer(0.7),
+        status, (one, two), swap, desk, places, sheet, quality, tracing, talk, table, examples,
+        beats, trend, test, proof, marks, waves, keep, handed, gr.Timer(0.7), line,
+        gr.Timer(2, active=False),
     )  # fmt: skip
 
 
 def _heading(loader: ModelLoader) -> gr.HTML:
     with gr.Row(elem_id="top"):
         _html(
-            f'<h1>ECG question answering</h1><p id="intended-use">{html.escape(INTENDED_USE)}</p>',
+            f'<h1>ECG question answering</h1><p id="intended-use">{html.escape(INTENDED_USE)}</p>'
+            '<button type="button" id="keys-button" aria-haspopup="dialog">Keys: ?</button>',
             elem_id="title",
         )
         return _html(status_html(loader), elem_id="status")
-
-
-def _dependence() -> tuple[gr.Button, gr.HTML]:
-    with gr.Row(elem_id="dependence"):
-        with gr.Column(scale=2, min_width=260):
-            test = gr.Button(
-                "Does the answer depend on the ECG?", variant="primary", elem_id="depends"
-            )
-            _html(
-                "<p class='hint'>Asks the same question with other patients' ECGs, noise, a "
-                "flat line and no ECG at all. An answer that comes from the ECG gets more or "
-                "less likely with another one; its words may stay (most patients have a "
-                "“no” in common).</p>"
-            )
-        with gr.Column(scale=6, min_width=320):
-            return test, _html(elem_id="proof")
 
 
 def _html(value: str = "", elem_id: str | None = None) -> gr.HTML:
@@ -190,18 +196,19 @@ def _paper(kind: str, elem_id: str) -> gr.HTML:
     )
 
 
-def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> Slot:
+def _slot(title: str, which: str, elem_id: str, choices: list[str], value: str | None) -> Slot:
     """The controls that choose one ECG: gallery, upload, and what a text file may leave unsaid."""
     with gr.Column(min_width=300, elem_id=elem_id, elem_classes="slot"):
-        _html(f"<h2>{title}</h2>")
+        _html(f"<h2>{title} <small>{which}</small></h2>")
         with gr.Row(elem_classes="slot-row"):
             pick = gr.Dropdown(
-                choices, value=value, label="From the gallery", elem_id=f"{elem_id}-pick",
-                min_width=180, scale=4, allow_custom_value=False,
+                choices, value=value, label=f"{title} from the gallery", show_label=False,
+                container=False, elem_id=f"{elem_id}-pick", min_width=130, scale=4,
+                allow_custom_value=False,
             )  # fmt: skip
             upload = gr.File(
-                label="Upload: a file, .hea and .dat, or a scan",
-                file_count="multiple", height=84, elem_id=f"{elem_id}-upload", min_width=200,
+                label=f"{title}: upload a file, .hea and .dat, or a scan", show_label=False,
+                file_count="multiple", height=44, elem_id=f"{elem_id}-upload", min_width=130,
                 scale=5,
             )  # fmt: skip
         with gr.Row(visible=False, elem_classes="slot-row") as unsaid:
@@ -221,24 +228,30 @@ def _slot(title: str, elem_id: str, choices: list[str], value: str | None) -> Sl
     return Slot(pick, upload, unsaid, rate, units, leads, again)
 
 
-def _talk() -> Talk:
+def _answers() -> tuple[gr.Chatbot, gr.HTML, gr.HTML]:
     chat = gr.Chatbot(
-        label="Answers", height=320, elem_id="answers", buttons=["copy"], layout="panel",
-        feedback_options=None, latex_delimiters=[], allow_tags=False,
-        placeholder="Ask about the ECG above. Every answer names the recordings it used.",
+        label="Answers", show_label=False, height=None, elem_id="answers", buttons=["copy"],
+        layout="panel", feedback_options=None, latex_delimiters=[], allow_tags=False,
+        placeholder="Ask about the ECG. Every answer names the recordings it used.",
     )  # fmt: skip
-    earlier = _html(elem_id="earlier")
-    with gr.Row(elem_id="ask-row"):
+    line = gr.HTML("", apply_default_css=False, elem_id="line", visible=False)
+    return chat, line, _html(elem_id="earlier")
+
+
+def _ask_bar(chat: gr.Chatbot, earlier: gr.HTML) -> Talk:
+    """What is needed to ask, always in sight at the lower edge."""
+    with gr.Row(elem_id="ask-bar"):
         question = gr.Textbox(
-            label="Question", placeholder="Is there an old inferior infarct?", lines=1,
-            max_lines=4, scale=8, min_width=200, elem_id="question", max_length=100_000,
+            label="Question", show_label=False, container=False, lines=1, max_lines=4, scale=8,
+            placeholder="Is there an old inferior infarct?",
+            min_width=150, elem_id="question", max_length=100_000,
         )  # fmt: skip
-        ask_button = gr.Button("Ask", variant="primary", scale=1, min_width=84, elem_id="ask")
-        stop_button = gr.Button("Stop", scale=1, min_width=84, elem_id="stop")
-    about = gr.Radio(
-        [BY_WORDING, THIS_ONLY, BOTH], value=BY_WORDING, label="The question is about",
-        elem_id="about", min_width=200,
-    )  # fmt: skip
+        ask_button = gr.Button("Ask", variant="primary", scale=0, min_width=64, elem_id="ask")
+        stop_button = gr.Button("Stop", scale=0, min_width=64, elem_id="stop")
+        about = gr.Radio(
+            [BY_WORDING, THIS_ONLY, BOTH], value=BY_WORDING, label="The question is about",
+            container=False, scale=0, elem_id="about", min_width=200,
+        )  # fmt: skip
     return Talk(chat, earlier, question, ask_button, stop_button, about)
 
 

@@ -1,4 +1,4 @@
-"""The one place where errors become messages, for the page and for the endpoints."""
+"""The one place where errors become messages and a call becomes a line in the log."""
 
 from __future__ import annotations
 
@@ -6,27 +6,32 @@ import functools
 import html
 import inspect
 import secrets
-import sys
-import traceback
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import gradio as gr
+from gradio.context import LocalContext
 
 from ecgqa.answer.askable import QuestionError
 from ecgqa.model.language import ModelError
+from ecgqa.page.caps import TooLong
+from ecgqa.page.journal import note, note_bug, session_name
 from ecgqa.record import EcgFileError
+
+KNOWN = EcgFileError | QuestionError | ModelError
 
 
 def spoken(error: Exception) -> str:
     """An error as the user may read it: plain words, or an apology with an id of the log entry."""
-    if isinstance(error, EcgFileError | QuestionError | ModelError):
+    if isinstance(error, KNOWN):
         return str(error)
     log_id = secrets.token_hex(4)
-    print(f"[{log_id}]", "".join(traceback.format_exception(error)), file=sys.stderr, flush=True)
+    note_bug(error, log_id)
     return f"Sorry, something went wrong that is not your fault. The log has it as {log_id}."
 
 
-def in_plain_words(handler: Callable, on_page: bool = True) -> Callable:
+def in_plain_words(handler: Callable[..., Any], on_page: bool = True) -> Callable[..., Any]:
     """The handler, with its errors as messages. The page shows messages as HTML: escape them."""
 
     def message(error: Exception) -> gr.Error:
@@ -38,19 +43,50 @@ def in_plain_words(handler: Callable, on_page: bool = True) -> Callable:
     if inspect.isgeneratorfunction(handler):
 
         @functools.wraps(handler)
-        def safe_stream(*args, **kwargs):
+        def safe_stream(*args: Any, **kwargs: Any) -> Iterator[Any]:
+            call = Call(handler)
             try:
                 yield from handler(*args, **kwargs)
+                call.ended("ok")
+            except GeneratorExit:
+                call.ended("left")
+                raise
             except Exception as error:
+                call.ended(outcome_of(error))
                 raise message(error) from None
 
         return safe_stream
 
     @functools.wraps(handler)
-    def safe(*args, **kwargs):
+    def safe(*args: Any, **kwargs: Any) -> Any:
+        call = Call(handler)
         try:
-            return handler(*args, **kwargs)
+            result = handler(*args, **kwargs)
+            call.ended("ok")
+            return result
         except Exception as error:
+            call.ended(outcome_of(error))
             raise message(error) from None
 
     return safe
+
+
+class Call:
+    """One call of a handler, for the log."""
+
+    def __init__(self, handler: Callable[..., Any]) -> None:
+        self.endpoint, self.began = handler.__name__, time.perf_counter()
+        request = LocalContext.request.get(None)
+        self.session = session_name(getattr(request, "session_hash", None))
+
+    def ended(self, outcome: str) -> None:
+        """Write the line."""
+        ms = round(1000 * (time.perf_counter() - self.began))
+        note("call", endpoint=self.endpoint, ms=ms, outcome=outcome, session=self.session)
+
+
+def outcome_of(error: Exception) -> str:
+    """How a call that raised ended: "too long", "refused" in plain words, or "bug"."""
+    if isinstance(error, TooLong):
+        return "too long"
+    return "refused" if isinstance(error, KNOWN | gr.Error) else "bug"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable
+from typing import Any
 
 from ecgqa.page.desk import Desk, Turn, Waiting
 from ecgqa.page.html import as_text
@@ -11,7 +12,7 @@ from ecgqa.page.html import as_text
 
 def conversation(
     desk: Desk, asked: Waiting | None = None, so_far: str = ""
-) -> tuple[list[dict], str]:
+) -> tuple[list[dict[str, Any]], str]:
     """The chat about the ECGs on the page, and, folded, what was said about others.
 
     asked: a question that is not answered yet; so_far: what the page says to it, as Markdown.
@@ -32,7 +33,7 @@ def earlier_html(turns: Iterable[Turn]) -> str:
     """Answers about ECGs that are not on the page, folded, under the names of those."""
     by_ecgs: dict[str, list[Turn]] = {}
     for turn in turns:
-        by_ecgs.setdefault(" and ".join(turn.names), []).append(turn)
+        by_ecgs.setdefault(", then ".join(turn.names), []).append(turn)
     parts = []
     for names, about in by_ecgs.items():
         answers = "".join(

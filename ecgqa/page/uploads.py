@@ -2,32 +2,96 @@
 
 from __future__ import annotations
 
+import contextlib
+import secrets
+import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from gradio.route_utils import upload_fn
+from gradio.routes import file_upload_statuses
 from gradio.utils import get_upload_folder
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
 
 from ecgqa.formats import read_ecg
+from ecgqa.page.caps import Caps
 from ecgqa.record import ECG, EcgFileError
 
 Taken = list[tuple[str, bytes]]  # name and content of each file
+NOT_HERE = "This file is not here any more: please upload it again."
+NOT_WHOLE = "These files did not arrive whole, or their names cannot be used: please try again."
 
 
-def take(uploads: Iterable[str | Path]) -> Taken:
+async def take_in(request: Request, kept: set[str], caps: Caps) -> Response:
+    """Take one upload into a folder of its own, and answer with the paths of its files.
+
+    By itself gradio puts files of the same content and name at the same place: of two sessions that
+    uploaded one at the same moment, the first to read it would take it away from the other. kept:
+    the files that gradio deletes at last, where nothing has read them.
+    """
+    upload_id = request.query_params.get("upload_id")
+    folder = Path(get_upload_folder(), secrets.token_hex(16))
+    try:
+        paths, _, _ = await upload_fn(
+            request, folder, caps.file_bytes, upload_id,
+            upload_progress=file_upload_statuses if upload_id else None,
+        )  # fmt: skip
+    except BaseException as error:  # what arrived of it is nobody's
+        shutil.rmtree(folder, ignore_errors=True)
+        if not isinstance(error, MultiPartException | HTTPException | OSError | ValueError):
+            raise
+        if "File size exceeded" in str(error):
+            return PlainTextResponse(f"A file may have up to {caps.file_bytes // 2**20} MB.", 413)
+        return PlainTextResponse(NOT_WHOLE, 400)
+    if not paths:
+        shutil.rmtree(folder, ignore_errors=True)
+    kept.update(paths)
+    return JSONResponse(paths)
+
+
+def nowhere() -> str:
+    """A path of this app's uploads at which there is nothing."""
+    return str(Path(get_upload_folder()).resolve() / "gone")
+
+
+def is_upload(path: Path) -> bool:
+    """Whether a path is, or was, that of an upload of this app."""
+    folder = Path(get_upload_folder()).resolve()
+    return path.resolve().is_relative_to(folder)
+
+
+def take(uploads: Iterable[str | Path], most: int = Caps.files) -> Taken:
     """The bytes of uploaded files, which are deleted here and now: others could read them by URL.
 
-    Raises EcgFileError for a path that is not an upload of this app.
+    Raises EcgFileError for a path that is not an upload of this app, or more files than `most`.
     """
-    folder = Path(get_upload_folder()).resolve()
+    uploads = list(uploads)
     taken = []
     for upload in uploads:
         path = Path(upload).resolve()
-        if not path.is_relative_to(folder) or not path.is_file():
-            raise EcgFileError("This file is not here any more: please upload it again.")
-        taken.append((path.name, path.read_bytes()))
+        if not is_upload(path) or not path.is_file():  # of a foreign path nothing is done
+            raise EcgFileError(NOT_HERE)
+        if len(uploads) <= most:
+            taken.append((path.name, path.read_bytes()))
         path.unlink(missing_ok=True)
+        _clear_away(path.parent)
+    if len(uploads) > most:
+        raise EcgFileError(f"These are {len(uploads)} files; up to {most} can be read at once.")
     return taken
+
+
+def _clear_away(place: Path) -> None:
+    """Delete the folders of an upload (see `take_in`) that is read, where they are empty."""
+    folder = Path(get_upload_folder()).resolve()
+    with contextlib.suppress(OSError):
+        while place.parent != folder:
+            place.rmdir()
+            place = place.parent
+        place.rmdir()
 
 
 def read_taken(
@@ -37,6 +101,11 @@ def read_taken(
 
     rate_hz, units, leads: what a file may leave unsaid, see `read_ecg`.
     """
+    for said in (units, leads):
+        if isinstance(said, str) and len(said) > Caps.unsaid:
+            raise EcgFileError(
+                f"The unit and the names of the leads may have up to {Caps.unsaid} characters."
+            )
     with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
         paths = []
         for index, (name, content) in enumerate(taken):

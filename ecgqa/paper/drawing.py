@@ -9,10 +9,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ecgqa.measure.by_hand import MARKS, marks_of
 from ecgqa.record import ECG, LEADS
 
 if TYPE_CHECKING:
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
 LIKE = 0.9  # correlation from which two beats are the same shape
 MISSING = -32768  # the int16 that says "no sample here"
 LARGEST_UV = 32767  # +-32.8 mV: three hundred millimetres of paper, far beyond any rail
+SCRIPTS = ("marks", "paper", "draw", "calipers", "sheets")  # in the order in which they run
 MOST_SAMPLES = 120_000  # per lead: four minutes at 500 Hz, 4 MB on the way to the browser
 
 
-def payload(ecg: ECG) -> dict:
+def payload(ecg: ECG) -> dict[str, Any]:
     """What `paper.js` needs to draw one recording, ready for JSON.
 
     Returns a dict: name, rate_hz, seconds (of the part that is drawn: at most the first
@@ -50,12 +52,13 @@ def payload(ecg: ECG) -> dict:
 
 def beat_payload(
     ecg: ECG, measurements: Measurements, onto: Measurements | None = None
-) -> dict | None:
+) -> dict[str, Any] | None:
     """The median beat of a recording for the overlay; None where no beat could be averaged.
 
     onto: the measurements of the recording that this one is laid over.
     Returns a dict: name, rate_hz, leads, samples, r_index (sample of the R peak, on which
-    `paper.js` aligns two recordings) and signal_uv as in `payload`, [12, m].
+    `paper.js` aligns two recordings), waves (mark → seconds from the first sample)
+    and signal_uv as in `payload`, [12, m].
     """
     beat_mv = measurements.median_beat_mv
     if beat_mv is None or measurements.median_beat_r_index is None:
@@ -65,6 +68,7 @@ def beat_payload(
         "rate_hz": measurements.median_beat_rate_hz or ecg.rate_hz,
         "samples": int(beat_mv.shape[1]),
         "leads": list(LEADS),
+        "waves": marks_of(measurements),
         "r_index": int(measurements.median_beat_r_index) + (lag(onto, measurements) if onto else 0),
         "signal_uv": _int16_base64(beat_mv),
     }
@@ -99,7 +103,27 @@ def lag(one: Measurements, other: Measurements) -> int:
     return moved
 
 
-def marks(evidence: Evidence, ecgs: Sequence[ECG]) -> list[dict]:
+def waves(slot: int, ecg: ECG, measurements: Measurements) -> dict[str, Any]:
+    """What `paper.js` needs to mark every beat of the stretch that was measured.
+
+    slot: 0 is this ECG, 1 the comparison. Returns a dict: slot, sha256 and beats, each with its
+    kind and its marks in seconds from the start of the recording (see `ecgqa.measure.by_hand`).
+    """
+    beats = [
+        {
+            "kind": beat.kind,
+            **{
+                name: round(at + ecg.start_s, 4)
+                for name in (*MARKS, "r_peak")
+                if (at := getattr(beat, name)) is not None
+            },
+        }
+        for beat in measurements.beats
+    ]
+    return {"slot": slot, "sha256": ecg.sha256, "beats": beats}
+
+
+def marks(evidence: Evidence, ecgs: Sequence[ECG]) -> list[dict[str, Any]]:
     """What `paper.js` needs to mark an answer's evidence: slot 0 is this ECG, 1 the comparison.
 
     ecgs: those that the answer is about, the comparison before this ECG. The paper marks only the
@@ -120,7 +144,8 @@ def marks(evidence: Evidence, ecgs: Sequence[ECG]) -> list[dict]:
 
 def script() -> str:
     """The JavaScript that draws: the body of a function of (element, props, watch)."""
-    return Path(__file__).with_name("paper.js").read_text(encoding="utf-8")
+    here = Path(__file__).parent
+    return "".join((here / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
 
 
 def _int16_base64(signal_mv: np.ndarray) -> str:
