@@ -13,7 +13,6 @@ sampling: the question does not depend on the severity, and the answer is whatev
 
 from __future__ import annotations
 
-import argparse
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Sequence
@@ -27,6 +26,7 @@ from sklearn.metrics import mutual_info_score
 from ecgqa.answer.options import NONE, RANGE_NAMES, option_question
 from ecgqa.model.ecg_model import SEPARATOR, YES_OR_NO
 from training.data import ptbxl, questions
+from training.data.arguments import command_line
 from training.data.questions import TEMPLATES, Facts, Key, Question
 from training.data.wordings import load_wordings, word
 
@@ -426,10 +426,8 @@ def blind_accuracy(draws: list[Draw]) -> float:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = command_line(__doc__, "ptbxl", "ecgqa")
     parser.add_argument("what", choices=("report",))
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
     parser.add_argument("--draws", type=int, default=20_000, help="of each arm")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)

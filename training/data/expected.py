@@ -79,43 +79,37 @@ def _range(row: Row, patients: Patients, rng: random.Random, count: int) -> Judg
     if row["quantity"] not in NORMAL_RANGES:
         return []
     low, high = NORMAL_RANGES[row["quantity"]]
-    out: Judged = []
-    for k in range(count):
-        truth = bool(k % 2) if count > 1 else rng.random() < 0.5
 
-        def fits(i: int, t: bool = truth) -> bool:
-            number = value_of(row["quantity"], patients.measured(i)).number
-            return number is not None and (side_of(number, low, high) == row["range"]) == t
+    def holds(i: int) -> bool | None:
+        number = value_of(row["quantity"], patients.measured(i)).number
+        return None if number is None else side_of(number, low, high) == row["range"]
 
-        pool = [i for i in patients.rows[:POOL] if patients.readable(i) and fits(i)]
-        if pool:
-            right = "yes" if truth else "no"
-            check = lambda text, answers, declined, r=right: said(answers, text) == r  # noqa: E731
-            out.append((rng.choice(pool), check))
-    return out
+    return _true_and_false(holds, patients, rng, count)
 
 
 def _threshold(row: Row, patients: Patients, rng: random.Random, count: int) -> Judged:
     quantity = QUANTITIES[row["quantity"]]
     limit = in_units_of(quantity, _limit(row)).value
+
+    def holds(i: int) -> bool | None:
+        m, lead = patients.measured(i), row.get("lead", "")
+        number = value_of(quantity.name, m, lead, row.get("formula", "")).number
+        value = None if number is None else round(number, quantity.decimals)
+        if value is None or value == limit:
+            return None
+        return value > limit if row["side"] == "above" else value < limit
+
+    return _true_and_false(holds, patients, rng, count)
+
+
+def _true_and_false(
+    holds: Callable[[int], bool | None], patients: Patients, rng: random.Random, count: int
+) -> Judged:
+    """By turns ECGs of which a measured statement holds and does not; None: it is not asked of."""
     out: Judged = []
     for k in range(count):
         truth = bool(k % 2) if count > 1 else rng.random() < 0.5
-
-        def number(i: int) -> float | None:
-            m, lead = patients.measured(i), row.get("lead", "")
-            return value_of(quantity.name, m, lead, row.get("formula", "")).number
-
-        def fits(i: int, t: bool = truth) -> bool:
-            value = number(i)
-            if value is None:
-                return False
-            value = round(value, quantity.decimals)
-            return (
-                value != limit and (value > limit if row["side"] == "above" else value < limit) == t
-            )
-
-        pool = [i for i in patients.rows[:POOL] if patients.readable(i) and fits(i)]
+        pool = [i for i in patients.rows[:POOL] if patients.readable(i) and holds(i) is truth]
         if pool:
             right = "yes" if truth else "no"
             check = lambda text, answers, declined, r=right: said(answers, text) == r  # noqa: E731

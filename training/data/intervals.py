@@ -8,20 +8,18 @@ algorithm's numbers, not a cardiologist's: what the model learns of intervals is
 
 from __future__ import annotations
 
-import argparse
 import csv
 from pathlib import Path
 
 from ecgqa.measure import measure
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.questions import RANGES_MS
 
 
 def main() -> None:
     """Write the table, the splits of ECG-QA only."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
+    parser = command_line(__doc__, "ptbxl", "ecgqa")
     parser.add_argument("--out", required=True, type=Path)
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)

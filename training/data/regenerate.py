@@ -9,19 +9,17 @@ over the answers. Every ECG is drawn from the split that is named, and from no o
 
 from __future__ import annotations
 
-import argparse
 from collections import Counter
 
 from training.data import ptbxl, questions
+from training.data.arguments import command_line
 from training.data.debias import Sampler, regenerate
 from training.data.wordings import load_wordings, word
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
+    parser = command_line(__doc__, "ptbxl", "ecgqa")
     parser.add_argument("--split", choices=("train", "valid", "test"), required=True)
     parser.add_argument("--wordings", choices=("train", "heldout", "test"), default="heldout")
     parser.add_argument("--intervals", help="CSV of training.data.intervals")

@@ -11,7 +11,6 @@ many times as fast, so that small differences between arms can be told from chan
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +19,7 @@ import torch
 from ecgqa.model.ecg_model import EcgModel
 from ecgqa.model.features import EcgFeatures
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.questions import Facts, Question
 from training.judge import blind
 from training.judge.controls import ABOUT_ONE, Asker, by_severity, draws, held_out, swap
@@ -93,17 +93,11 @@ def side_by_side(found: dict[str, list[Control]]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "llm", "cache")
     parser.add_argument("--intervals", required=True)
     parser.add_argument("--arm", nargs="+", required=True, metavar="NAME=CHECKPOINT")
     parser.add_argument("--questions", type=int, default=500, help="of each control")
     parser.add_argument("--alone", action="store_true", help="ask the projector alone")
-    parser.add_argument("--llm")
-    parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)

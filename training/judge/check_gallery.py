@@ -8,7 +8,6 @@ own finding of every other ECG that is not true of it (right: no).
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from ecgqa import EcgAssistant
 from ecgqa.gallery.simulate import FINDINGS, simulate
+from training.data.arguments import command_line
 
 QUESTION = "Is {finding} present in this ECG?"
 
@@ -29,8 +29,7 @@ def own_finding(name: str, statements: tuple[str, ...]) -> str:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--checkpoint")
+    parser = command_line(__doc__, "checkpoint")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     assistant = EcgAssistant.load(args.checkpoint)

@@ -11,7 +11,6 @@ drawn so that yes and no are about equally often right.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections import defaultdict
@@ -23,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from ecgqa import EcgAssistant
 from training.data import ptbxl, questions
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.data.expected import judged
 from training.data.patients import Patients
@@ -33,13 +33,9 @@ BANK = Path(__file__).parents[2] / "tests" / "clinic_questions.json"
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint", "llm")
     parser.add_argument("--intervals", default="")
     parser.add_argument("--bank", type=Path, default=BANK)
-    parser.add_argument("--checkpoint", type=Path)
-    parser.add_argument("--llm", help="folder or hub id of the language model; empty: the default")
     parser.add_argument("--ecgs", type=int, default=2, help="that each question is asked of")
     parser.add_argument("--split", default="test", help="of ECG-QA, whose ECGs are asked about")
     parser.add_argument("--only", nargs="*", help="kinds of the bank, by default all")

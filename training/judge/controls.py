@@ -27,7 +27,6 @@ questions.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import defaultdict
@@ -39,9 +38,9 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import mutual_info_score
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.model.ecg_model import ABSTENTION, EcgModel
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.data.debias import Draw, Sampler
 from training.data.questions import TEMPLATES, Facts, Question
@@ -297,17 +296,10 @@ def held_out(
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True, type=Path)
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint", "llm", "cache")
     parser.add_argument("--intervals", required=True)
     parser.add_argument("--split", default="test", choices=("valid", "test"))
     parser.add_argument("--questions", type=int, default=400, help="of each control")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm")
-    parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--readme", type=Path, help="put the table between this file's marks")

@@ -11,7 +11,6 @@ included.
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -20,10 +19,10 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.answer.evidence import CELLS, cell_weights
 from ecgqa.model.ecg_model import EcgModel
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.questions import Question
 from training.judge.tables import Control, measured, table
 from training.stages.replies import some_questions
@@ -71,15 +70,9 @@ def ask(model: EcgModel, question: str, signals: np.ndarray) -> torch.Tensor:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ptbxl", required=True)
+    parser = command_line(__doc__, "ptbxl", "checkpoint", "llm", "cache")
     parser.add_argument("--questions", required=True, type=Path)
     parser.add_argument("--limit", type=int, default=200)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm")
-    parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)

@@ -13,7 +13,6 @@ one ECG on one core, which must be taken on a quiet machine. A row that is there
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from dataclasses import asdict
@@ -27,6 +26,7 @@ from torch.nn import functional as F
 
 from ecgqa.record import LEADS
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.augment import augment
 from training.data.bootstrap import interval
 from training.judge.tables import markdown
@@ -236,16 +236,13 @@ def one_row(args) -> dict[str, Any]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = command_line(__doc__, "cache")
     parser.add_argument("--ptbxl")
     parser.add_argument("--ecgqa")
     parser.add_argument("--row", choices=ROWS)
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--time", action="store_true")
     parser.add_argument("--out", type=Path, default=Path(".work/encoders"))
-    parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--minutes", type=float, default=0.0, help="at most (0: no end)")
     parser.add_argument("--batch", type=int, default=128)

@@ -34,10 +34,10 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.model.ecg_model import EcgModel
 from ecgqa.record import LEADS
 from training.data import ptbxl, questions
+from training.data.arguments import command_line
 from training.data.bootstrap import interval, interval_over
 from training.data.questions import TEMPLATES, Facts, Question
 from training.judge import blind
@@ -330,10 +330,7 @@ def scores(
 
 def flags() -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ptbxl", required=True)
+    parser = command_line(__doc__, "ptbxl", "checkpoint", "llm", "cache")
     parser.add_argument("--questions", required=True, type=Path)
     parser.add_argument("--ecgqa", help="ECG-QA folder, for control text")
     parser.add_argument("--intervals", help="CSV of training.data.intervals, for text and perfect")
@@ -348,9 +345,6 @@ def flags() -> argparse.Namespace:
         "--few", type=int, default=0,
         help="put a random so many of the questions to the other controls than true",
     )  # fmt: skip
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm")
-    parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--add", type=Path, help="what a run on other --kinds wrote, to add to it")
     parser.add_argument("--readme", type=Path, help="put the tables between this file's marks")

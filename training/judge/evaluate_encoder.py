@@ -14,7 +14,6 @@ beside the reports; no head is fitted to the classes.
 
 from __future__ import annotations
 
-import argparse
 import re
 from pathlib import Path
 
@@ -27,6 +26,7 @@ from torch import nn
 
 from ecgqa.model.encoder import EcgEncoder
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.stages.feature_bank import load_encoder
 from training.stages.pretrain_encoder import Towers, macro_auc, report_vocabulary
@@ -80,14 +80,9 @@ def by_prompt(
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "cache")
     parser.add_argument("--encoder", default=".work/encoder")
     parser.add_argument("--split", default="test", choices=("valid", "test"))
-    parser.add_argument("--cache", default=".work/cache")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)
     split, signals = ptbxl.splits(data, args.ecgqa), ptbxl.signals(data, args.cache)

@@ -8,7 +8,6 @@ Test wordings are others.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import defaultdict
@@ -16,9 +15,9 @@ from collections import defaultdict
 import numpy as np
 import torch
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.answer.options import understand
 from ecgqa.model.ecg_model import EcgModel
+from training.data.arguments import command_line
 from training.data.bootstrap import interval_over
 from training.data.fates import DEV_WORDINGS
 
@@ -55,8 +54,7 @@ def fates_read(model: EcgModel, batch: int = 64) -> dict[str, tuple[list[str], n
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", default=CHECKPOINT)
+    parser = command_line(__doc__, "checkpoint")
     args = parser.parse_args()
     read = fates_read(EcgModel.load(args.checkpoint))
     texts = [text for words, _ in read.values() for text in words]

@@ -13,7 +13,6 @@ the ECG: what cannot be seen in the leads left counts as wrong, which is the que
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -22,12 +21,12 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.formats.leads import with_derived
 from ecgqa.model.encoder import EncoderConfig, EncoderEnsemble, build_encoder
 from ecgqa.model.tensor import model_input
 from ecgqa.record import ECG, LEADS
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.stages.pretrain_encoder import macro_auc
 
@@ -128,12 +127,7 @@ def probabilities(encoder: EncoderEnsemble, ecgs: list[ECG], change: Change) -> 
 
 def main() -> None:
     """Command line: print the table."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint")
     parser.add_argument("--split", default="valid", choices=("valid", "test"))
     parser.add_argument("--ecgs", type=int, default=800)
     args = parser.parse_args()

@@ -11,7 +11,6 @@ through what it was read as, so wordings that were read alike are asked once.
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import defaultdict
@@ -29,6 +28,7 @@ from ecgqa.page.examples import EXAMPLES
 from ecgqa.question.quantity import side_of, value_of
 from ecgqa.question.reading import Reading
 from training.data import ptbxl, questions
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.data.patients import POOL, Patients
 from training.data.wordings import WORDINGS
@@ -150,10 +150,7 @@ def compare_examples(asked: Asked, count: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
-    parser.add_argument("--checkpoint", type=Path)
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint")
     parser.add_argument("--ecgs", type=int, default=40)
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()

@@ -11,7 +11,6 @@ measured number or against each other, counted by code (`narrative.contradiction
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
 from collections.abc import Iterable
@@ -21,11 +20,11 @@ import numpy as np
 import torch
 
 from ecgqa.answer import narrative
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.answer.case import Case
 from ecgqa.model.ecg_model import SEPARATOR, EcgModel, expand
 from ecgqa.model.features import EcgFeatures
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.data.encoded import pooled
 from training.judge.tables import markdown
@@ -97,13 +96,9 @@ def score(found: list[set[str]], true: list[set[str]], against: int) -> dict[str
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint", "cache")
     parser.add_argument("--n", type=int, default=500, help="test ECGs")
     parser.add_argument("--train", type=int, default=0, help="train ECGs to retrieve from, 0: all")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)

@@ -7,7 +7,6 @@ writes the tables of training/RESULTS.md and the short one of README.md from ass
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from training.data.arguments import command_line
 from training.data.bootstrap import interval, interval_over
 
 ROOT = Path(str(files("ecgqa"))).parent  # the repository
@@ -162,9 +162,7 @@ def main() -> None:
     """Command line: write all generated tables again."""
     from training.judge import clinic, evaluate  # they import this module
 
-    argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    ).parse_args()
+    command_line(__doc__).parse_args()
 
     def read(name: str) -> Any:
         return json.loads((ROOT / "assets" / f"{name}.json").read_text())

@@ -10,7 +10,6 @@ how many true ECG questions are turned away as being outside, untrained or advic
 
 from __future__ import annotations
 
-import argparse
 import json
 import random
 from collections import defaultdict
@@ -21,16 +20,15 @@ import numpy as np
 from ecgqa import EcgAssistant
 from ecgqa.question.kinds import kind_of
 from training.data import ptbxl, questions
+from training.data.arguments import command_line
 from training.data.bootstrap import interval, interval_over
 from training.judge.tables import markdown
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
+    parser = command_line(__doc__, "ptbxl", "checkpoint")
     parser.add_argument("--questions", required=True, type=Path, nargs="+")
-    parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--per_type", type=int, default=100, help="questions of each type")
     parser.add_argument("--only", nargs="*", help="types, e.g. single-choose; by default all")
     parser.add_argument("--out", type=Path)

@@ -10,7 +10,6 @@ config.json; the weights stay.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
 from dataclasses import replace
@@ -22,13 +21,13 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.answer.grounding import ground, move
 from ecgqa.answer.options import NONE, UNFITTED, candidates, decide
 from ecgqa.model.ecg_model import EcgModel
 from ecgqa.model.tensor import MODEL_RATE_HZ
 from ecgqa.record import ECG
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.data.questions import TEMPLATES, Question
 from training.stages.replies import (
@@ -183,16 +182,10 @@ def write(folder: Path, settings: dict[str, Any]) -> None:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--ptbxl", required=True)
+    parser = command_line(__doc__, "ptbxl", "checkpoint", "llm", "cache")
     parser.add_argument("--questions", required=True, type=Path, help="about validation ECGs")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm")
     parser.add_argument("--limit", type=int, default=3000, help="questions to fit P(yes) on")
     parser.add_argument("--verdicts", type=int, default=80, help="questions for the verdict")
-    parser.add_argument("--cache", default=".work/cache")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)
     model = EcgModel.load(args.checkpoint, args.llm)

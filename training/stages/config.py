@@ -34,24 +34,30 @@ class Run:
 
 
 @dataclass
-class EncoderStage(Run):
-    """Stage 1, `training/stages/pretrain_encoder.py`."""
+class _Encoder(Run):
+    """What both trainings of an encoder have."""
 
     out: str = _flag(".work/encoder", "folder for the encoder and the state to resume from")
-    epochs: int = _flag(16, "passes over the ECGs of patients outside valid and test")
-    rate: float = _flag(2e-3, "peak of the one-cycle schedule")
     weight_decay: float = _flag(0.05, "of AdamW")
     statement_loss: float = _flag(4.0, "weight of the statements of the whole ECG")
     contrast: float = _flag(0.1, "weight of the ECG-report alignment (CMA)")
     views: float = _flag(0.02, "weight of the alignment of two dropout views (UMA)")
     lead_loss: float = _flag(0.5, "weight of the findings of single leads")
-    lead_dropout: float = _flag(0.3, "chance that some leads of an ECG are blanked")
     temperature: float = _flag(0.07, "of both contrastive losses")
     ema: float = _flag(0.998, "decay of the averaged weights that are kept")
 
 
 @dataclass
-class DistilStage(Run):
+class EncoderStage(_Encoder):
+    """Stage 1, `training/stages/pretrain_encoder.py`."""
+
+    epochs: int = _flag(16, "passes over the ECGs of patients outside valid and test")
+    rate: float = _flag(2e-3, "peak of the one-cycle schedule")
+    lead_dropout: float = _flag(0.3, "chance that some leads of an ECG are blanked")
+
+
+@dataclass
+class DistilStage(_Encoder):
     """Stage 1 with all signals on one device, `training/stages/distil.py`."""
 
     out: str = _flag(".work/encoder", "folder for the encoder")
@@ -60,14 +66,7 @@ class DistilStage(Run):
     minutes: float = _flag(0.0, "the schedule ends after so many minutes at the latest (0: never)")
     batch: int = _flag(128, "ECGs a step")
     rate: float = _flag(2.5e-3, "peak")
-    weight_decay: float = _flag(0.05, "of AdamW")
-    statement_loss: float = _flag(4.0, "weight of the statements of the whole ECG")
     soft: float = _flag(0.8, "share of the teachers in it, where there are any")
-    contrast: float = _flag(0.1, "weight of the ECG-report alignment (CMA)")
-    views: float = _flag(0.02, "weight of the alignment of two dropout views (UMA)")
-    lead_loss: float = _flag(0.5, "weight of the findings of single leads")
-    temperature: float = _flag(0.07, "of both contrastive losses")
-    ema: float = _flag(0.998, "decay of the averaged weights that are kept")
     device: str = _flag("", "empty: a GPU where there is one")
 
 

@@ -9,7 +9,6 @@ config.json as `choice`.
 
 from __future__ import annotations
 
-import argparse
 from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
@@ -18,22 +17,18 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.answer.options import NONE, decide
 from ecgqa.model.ecg_model import EcgModel
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.stages.calibrate import write
 from training.stages.replies import Encoded, margins_of, rows_of, some_questions
 
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
+    parser = command_line(__doc__, "ptbxl", "checkpoint", "llm", "cache")
     parser.add_argument("--questions", required=True, type=Path, help="about validation ECGs")
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm", help="folder or hub id of the language model; empty: the default")
-    parser.add_argument("--cache", default=".work/cache")
     parser.add_argument("--limit", type=int, default=700)
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)

@@ -11,11 +11,9 @@ checkpoint's config.json as `confidence`.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from scipy.special import expit, logit
@@ -23,8 +21,8 @@ from sklearn.metrics import roc_auc_score
 
 from ecgqa import EcgAssistant
 from ecgqa.answer.answer import kind_of_answer
-from ecgqa.answer.assistant import CHECKPOINT
 from training.data import ptbxl, questions
+from training.data.arguments import command_line
 from training.data.expected import EXPECT, judged
 from training.data.patients import Patients
 from training.data.reading_texts import DEV
@@ -37,11 +35,7 @@ FEWEST = 12  # answers of a kind that get a shift of their own
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm", help="folder or hub id of the language model; empty: the default")
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint", "llm")
     parser.add_argument("--ecgs", type=int, default=2)
     parser.add_argument("--limit", type=int, default=0, help="a random so many of the questions")
     args = parser.parse_args()

@@ -8,15 +8,12 @@ a limit that all those together choose. Written into the checkpoint's config.jso
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.answer.options import RANGE_NAMES
 from ecgqa.model.ecg_model import EcgModel
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.data.encoded import pooled
 from training.stages.calibrate import write
 
@@ -38,12 +35,7 @@ def best_limit(chances: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm", help="folder or hub id of the language model; empty: the default")
-    parser.add_argument("--cache", default=".work/cache")
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint", "llm", "cache")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)
     rows = ptbxl.splits(data, args.ecgqa)["valid"]

@@ -9,17 +9,15 @@ the checkpoint's config.json as calibration of the kind `plain`.
 
 from __future__ import annotations
 
-import argparse
 import json
-from pathlib import Path
 
 import numpy as np
 import torch
 
-from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.answer.respond import asked_plainly
 from ecgqa.model.ecg_model import EcgModel
 from training.data import ptbxl
+from training.data.arguments import command_line
 from training.stages.calibrate import platt, write
 
 FEWEST, MOST = 15, 20  # validation ECGs with a statement, and so many without
@@ -27,12 +25,7 @@ FEWEST, MOST = 15, 20  # validation ECGs with a statement, and so many without
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--ptbxl", required=True)
-    parser.add_argument("--ecgqa", required=True)
-    parser.add_argument("--checkpoint", type=Path, default=CHECKPOINT)
-    parser.add_argument("--llm", help="folder or hub id of the language model; empty: the default")
-    parser.add_argument("--cache", default=".work/cache")
+    parser = command_line(__doc__, "ptbxl", "ecgqa", "checkpoint", "llm", "cache")
     args = parser.parse_args()
     data = ptbxl.load(args.ptbxl)
     valid = ptbxl.splits(data, args.ecgqa)["valid"]

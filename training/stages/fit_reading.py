@@ -11,7 +11,6 @@ JSON.
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from ecgqa.answer.assistant import CHECKPOINT
 from ecgqa.model.reader import Reader
 from ecgqa.question.conversation import turned_away
 from ecgqa.question.kinds import kind_of
+from training.data.arguments import command_line
 from training.data.bootstrap import interval
 from training.data.reading_texts import DEV
 from training.data.wordings import load_wordings
@@ -67,7 +67,7 @@ def away(reader: Reader, texts: list[str]) -> np.ndarray:
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser = command_line(__doc__)
     parser.add_argument("--reader", type=Path, default=CHECKPOINT / "reader")
     args = parser.parse_args()
     reader = Reader.load(args.reader)
