@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from filelock import FileLock
+from gate import Gate
 from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -80,6 +81,14 @@ def temp_folder(tmp_path_factory, monkeypatch) -> Iterator[Path]:
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
     yield folder
     assert list(folder.iterdir()) == []
+
+
+@pytest.fixture
+def gate() -> Iterator[Gate]:
+    """Where a stand-in waits for the test; open at the end of it."""
+    made = Gate()
+    yield made
+    made.open()
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from pathlib import Path
 import gradio as gr
 import numpy as np
 import pytest
+from gate import PATIENCE_S
 from gradio.utils import get_upload_folder
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
@@ -37,7 +38,6 @@ from ecgqa.record import ECG, LEADS, EcgFileError
 
 ROOT = Path(__file__).resolve().parent.parent
 RATE_HZ = 500
-PATIENCE_S = 120  # nothing takes so long, on any machine: a wait that expires is a failure
 STARTS = 5  # of a server: its port may be taken, or it may not answer in gradio's five seconds
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_browser, tried_twice
+from gate import PATIENCE_S
 from gradio import state_holder
 from pypdf import PdfReader
 from test_app import (
     EVIL_NAME,
-    PATIENCE_S,
     FakeAssistant,
     FakeGallery,
     beats_mv,
@@ -312,38 +312,6 @@ def requests_of(page):
         settled(page)
     finally:
         page.remove_listener("request", note)
-
-
-class Gate:
-    """Where a stand-in stops, in a thread of the server, until the test lets it go on."""
-
-    def __init__(self):
-        self._reached, self._open = threading.Event(), threading.Event()
-
-    def stop(self):
-        """Wait here."""
-        self._reached.set()
-        assert self._open.wait(PATIENCE_S), "nobody opened this gate"
-
-    def reached(self):
-        """Wait until somebody waits here."""
-        assert self._reached.wait(PATIENCE_S), "nobody came to this gate"
-
-    def open(self):
-        """Let go on who waits, and all who come."""
-        self._open.set()
-
-    def shut(self):
-        """Stop who comes next."""
-        self._reached.clear()
-        self._open.clear()
-
-
-@pytest.fixture
-def gate():
-    made = Gate()
-    yield made
-    made.open()
 
 
 @pytest.fixture

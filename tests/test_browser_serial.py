@@ -8,8 +8,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_browser
 from test_app import beats_mv, write_wfdb
-from test_browser import ask, papers, pick, visit
+from test_browser import UPLOAD, ask, papers, pick, settled, stand_still, visit
 from test_browser_view import cells, cut_off, open_beats
+
+from ecgqa.page import trend_wiring
 
 pytestmark = needs_browser
 WIDTHS = (1440, 390)
@@ -165,6 +167,39 @@ def test_several_ecgs_become_a_trend_that_can_be_laid_on_the_paper(browser, url,
         page.click("#trend-forget")
         items.first.wait_for(state="detached")
         assert panel.locator(".trend-charts svg").count() == panel.locator("table").count() == 0
+
+
+def test_files_for_the_trend_may_come_while_others_are_read(
+    browser, url, gate, tmp_path, monkeypatch
+):
+    """gradio's box fails if it is emptied while a file is on its way; none of them is lost."""
+    read = trend_wiring.read_ecg
+
+    def slowly(files):
+        if files[0].name.startswith("slow"):
+            gate.stop()
+        return read(files)
+
+    monkeypatch.setattr(trend_wiring, "read_ecg", slowly)
+    with visit(browser, url, width=1440) as page:
+        page.locator("#trend button").first.click()
+        box = "#trend-upload input[type=file]"
+        page.set_input_files(box, write_wfdb(tmp_path, "slow", beats_mv(rr_s=1.0)))
+        gate.reached()
+        on_its_way = []
+        page.route(UPLOAD, lambda route: on_its_way.append(route))
+        with page.expect_request(UPLOAD):
+            page.set_input_files(box, write_wfdb(tmp_path, "quick", beats_mv(rr_s=0.6)))
+        gate.open()
+        names = page.locator("#trend .trend-list input[name=name]")
+        names.first.wait_for()
+        stand_still(page)
+        page.unroute(UPLOAD)
+        on_its_way[0].continue_()
+        names.nth(1).wait_for()
+        settled(page)
+        assert [one.input_value() for one in names.all()] == ["slow", "quick"]
+        assert page.locator("#trend-left-out").inner_text().strip() == ""
 
 
 def test_without_dates_the_user_orders_and_takes_out(browser, url):

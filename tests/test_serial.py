@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import pytest
@@ -295,6 +296,21 @@ def test_charts_show_every_number_in_its_place_beside_the_normal_range(series):
     assert said[0] == "a: 60 per min"
 
 
+@pytest.mark.parametrize(
+    ("age", "sex", "said"),
+    [
+        (None, "", "the normal range in adults"), (40.0, "female", "the normal range in women"),
+        (6.0, "female", "the normal range in girls, 5 to 8 years"), (0.01, "", ""),
+    ],
+)  # fmt: skip
+def test_charts_say_whose_normal_range_they_show(series, age, sex, said):
+    points = [
+        replace(p, measured=replace(p.measured, age_years=age, sex=sex)) for p in series.trend
+    ]
+    page = charts_html(points)
+    assert said in page and ("Green" in page) == bool(said) == ('class="normal"' in page)
+
+
 def test_dates_are_drawn_to_scale_where_points_stay_apart(series):
     trend.edit(series, typed(series, a="2024-01-01", b="2024-01-11", c="2024-01-31"))
     places = [float(c.get("cx")) for c in charts(series.trend)[0].iter("circle")
@@ -308,8 +324,6 @@ def test_dates_are_drawn_to_scale_where_points_stay_apart(series):
 
 
 def test_an_axis_goes_the_shorter_way_round(series):
-    from dataclasses import replace
-
     axes = (170.0, -170.0)
     points = [
         replace(p, measured=replace(p.measured, qrs_axis_deg=axis))

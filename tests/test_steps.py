@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from test_app import PATIENCE_S, FakeAssistant, FakeGallery
+from gate import PATIENCE_S
+from test_app import FakeAssistant, FakeGallery
 
 from ecgqa.answer.askable import QuestionError
 from ecgqa.page import asking, looking

@@ -6,7 +6,7 @@ import html
 from collections.abc import Sequence
 from itertools import pairwise
 
-from ecgqa.measure.normal import Range
+from ecgqa.measure.normal import Range, limits_of
 from ecgqa.measure.numbers import Row, reasons
 from ecgqa.page.html import table_html
 from ecgqa.page.trend import TRENDED, Point, changed_since, is_dated, ordered
@@ -72,9 +72,11 @@ def charts_html(points: Sequence[Point]) -> str:
         if is_dated(points)
         else "Not all have a date: in the order of the list, evenly spaced."
     )
+    limits = limits_of(points[-1].measured)  # those of the last one, as it is now
+    green = f"Green: the normal range in {limits.whose or 'adults'}." if limits.ranges else ""
     return (
-        f'<p class="hint">{scale} Green: the normal range in adults. Press a point to lay its ECG '
-        "on the paper.</p>"
+        f'<p class="hint">{scale} {html.escape(green)} Press a point to lay its ECG on the '
+        "paper.</p>"
         f'<div class="trend-charts">{drawn}</div>'
         '<div class="trend-chosen" role="status"></div>'
         f"{_table(points)}"

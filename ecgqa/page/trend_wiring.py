@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,8 +17,8 @@ from ecgqa.page.site import Site
 from ecgqa.page.spoken import in_plain_words
 from ecgqa.page.trend_panel import Panel
 from ecgqa.page.trend_view import charts_html, left_out_html, list_html
-from ecgqa.page.uploads import take
-from ecgqa.page.wiring import PRIVATE, QUIET, rows
+from ecgqa.page.uploads import still_here, take
+from ecgqa.page.wiring import PRIVATE, QUIET, empty_after, file_of, rows
 from ecgqa.record import ECG, EcgFileError
 
 WHAT_WAS_TOLD = """
@@ -41,10 +40,8 @@ def wire_trend(site: Site, screen: Screen, gallery: Gallery, chosen: gr.State) -
         return site.workbench.within(site.caps.read_s, read_ecg, files)
 
     def upload(files, desk):
-        # The same file twice has one path, and is taken away with the first.
-        taken = take(dict.fromkeys(files or []))
-        left_out = trend.add_files(desk, taken, read)
-        return desk, None, left_out_html(left_out), *draw(desk)
+        left_out = trend.add_files(desk, take(still_here(files)), read)
+        return desk, left_out_html(left_out), *draw(desk)
 
     def pick(name, desk):
         if not name:
@@ -62,18 +59,14 @@ def wire_trend(site: Site, screen: Screen, gallery: Gallery, chosen: gr.State) -
     def keep(desk):
         if not desk.trend:
             raise EcgFileError("There is no recording in the trend.")
-        content = trend.trend_csv(desk.trend).encode("utf-8-sig")
-        return {
-            "name": "trend.csv", "type": "text/csv",
-            "base64": base64.b64encode(content).decode("ascii"),
-        }, desk  # fmt: skip
+        return file_of("trend", "csv", trend.trend_csv(desk.trend).encode("utf-8-sig")), desk
 
     added: dict[str, Any] = {**PRIVATE, "show_progress": "minimal"}
     uploaded = panel.upload.upload(
         in_plain_words(upload), [panel.upload, screen.desk],
-        [screen.desk, panel.upload, panel.left_out, *drawn], **added,
+        [screen.desk, panel.left_out, *drawn], **{**added, "trigger_mode": "multiple"},
     )  # fmt: skip
-    uploaded.failure(lambda: None, outputs=panel.upload, **QUIET)
+    empty_after(uploaded, panel.upload)
     panel.pick.change(
         in_plain_words(pick), [panel.pick, screen.desk],
         [screen.desk, panel.pick, panel.left_out, *drawn], **added,

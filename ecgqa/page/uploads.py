@@ -64,6 +64,16 @@ def is_upload(path: Path) -> bool:
     return path.resolve().is_relative_to(folder)
 
 
+def still_here(uploads: Iterable[str | Path] | None) -> list[str | Path]:
+    """What a box of files holds that was not yet taken, each once.
+
+    Until a file is read its box keeps it, and sends it along with the next one. All of them where
+    none is left: `take` then says so.
+    """
+    each = list(dict.fromkeys(uploads or ()))
+    return [upload for upload in each if Path(upload).is_file()] or each
+
+
 def take(uploads: Iterable[str | Path], most: int = Caps.files) -> Taken:
     """The bytes of uploaded files, which are deleted here and now: others could read them by URL.
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
+from gradio.events import Dependency
 
 from ecgqa.answer.askable import QuestionError
 from ecgqa.gallery.gallery import Gallery
@@ -23,7 +24,7 @@ from ecgqa.page.parts import Screen, Slot, status_html
 from ecgqa.page.site import Site
 from ecgqa.page.spoken import in_plain_words
 from ecgqa.page.talk import conversation
-from ecgqa.page.uploads import read_taken, take
+from ecgqa.page.uploads import read_taken, still_here, take
 
 MEDIA = {"pdf": "application/pdf", "png": "image/png", "csv": "text/csv"}
 # What `Desk.walk` is told: the drawing on the paper, and where each ECG of it begins.
@@ -134,6 +135,17 @@ def _wire_looking(site: Site, screen: Screen, chosen: gr.State) -> None:
     )  # fmt: skip
 
 
+def empty_after(read: Dependency, box: gr.File) -> None:
+    """Empty a box of files once they were read or refused.
+
+    gradio's box fails if it is emptied while another file is on its way: then it stays as it is
+    until that one was read.
+    """
+    emptied = f"() => document.querySelector('#{box.elem_id} .uploading') ? undefined : null"
+    read.success(None, js=emptied, outputs=box)
+    read.failure(None, js=emptied, outputs=box)
+
+
 def rows(desk: Desk) -> list[gr.Row]:
     """The row of questions about a file is shown in the place where one waits for them."""
     return [gr.Row(visible=files is not None) for files in desk.pending]
@@ -173,9 +185,7 @@ def _wire_slot(
         )
 
     def upload(files, desk):
-        files = files or []
-        # Until a file is read its box keeps it, and sends it along with the next one.
-        files = [file for file in files if Path(file).is_file()] or files
+        files = still_here(files)
         names = ", ".join(Path(file).name for file in files)
         return _read(site, place, lambda: take(files), names, (None, None, None), desk)
 
@@ -189,9 +199,6 @@ def _wire_slot(
 
     asked = [one.unsaid for one in screen.slots]
     settled = [screen.desk, chosen, *asked, slot.rate, slot.units, slot.leads]
-    # gradio's box of files fails if it is emptied while another file is on its way: then it stays
-    # as it is until that one was read.
-    emptied = f"document.querySelector('#{slot.upload.elem_id} .uploading') ? undefined : null"
     choosing = in_plain_words(choose)
     # gradio's dropdown sends `input` twice for each choice, and `select` only for the mouse's
     picked = slot.pick.change(choosing, [slot.pick, screen.desk], settled, **AT_ONCE)
@@ -205,11 +212,10 @@ def _wire_slot(
         [*settled, slot.pick], **AT_ONCE,
     )  # fmt: skip
     for read in (uploaded, again):
-        read.success(None, js=f"() => {emptied}", outputs=slot.upload)
-    # What could not be read leaves its boxes too, so that the next one can come.
+        empty_after(read, slot.upload)
+    # What could not be read leaves the gallery's box too, so that it can be chosen again.
     for refused in (picked, uploaded, again):
         refused.failure(put_away, screen.desk, [*settled, slot.pick], **QUIET)
-        refused.failure(None, js=f"() => {emptied}", outputs=slot.upload)
 
 
 def _wire_swap(screen: Screen, chosen: gr.State) -> None:
@@ -355,6 +361,11 @@ def handed_out(kind: str, desk: Desk) -> dict:
     else:
         content = (pdf if kind == "pdf" else png)(ecgs, measured, said)
     name = re.sub(r"[^\w.-]+", "_", ecgs[-1].name)[:60].strip("._") or "ecg"
+    return file_of(name, kind, content)
+
+
+def file_of(name: str, kind: str, content: bytes) -> dict[str, str]:
+    """A file as `HAND_OVER` takes it. kind: of `MEDIA`."""
     return {
         "name": f"{name}.{kind}", "type": MEDIA[kind],
         "base64": base64.b64encode(content).decode("ascii"),
