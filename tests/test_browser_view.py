@@ -14,6 +14,7 @@ from test_browser import (
     drag,
     geometry,
     pick,
+    settled,
     visit,
 )
 
@@ -53,6 +54,13 @@ def test_the_question_is_always_in_sight_and_its_answer_comes_into_it(browser, u
         )
         assert in_sight(page, "#answers .provenance") == 1
         assert in_sight(page, STRIPS) > 0.3, "the answer stands beside the paper"
+        for question in ("And is it fast?", "And in V2, where the waves are high?"):
+            ask(page, question).wait_for()
+        page.locator("#answers .rests").nth(2).wait_for()
+        settled(page)
+        assert in_sight(page, "#answers .rests") == 1
+        box, last = (page.locator(s).last.bounding_box() for s in ("#answers", "#answers .rests"))
+        assert box["y"] <= last["y"] < last["y"] + last["height"] <= box["y"] + box["height"]
         page.mouse.wheel(0, 3000)
         page.wait_for_function("scrollY > 50 || document.body.scrollHeight <= innerHeight")
         assert in_sight(page, "#question textarea") == 1

@@ -14,9 +14,8 @@ const KEYS = [
 ];
 const ELSEWHERE = [
   ["In the question", [["↓ ↑", "Example questions"], ["Enter", "Ask"], ["Esc", "Leave the box"]]],
-  ["On the paper", [["arrows", "Draw a caliper; with Shift by 5 mm"], ["N", "Next caliper"],
-    ["Delete", "Remove it"], ["T V", "Time only, voltage only"], ["M", "March along the strip"],
-    ["Esc", "Remove all calipers"]]],
+  ["On the paper", [["arrows", "Draw a caliper; with Shift by 5 mm"],
+    ["T V", "Time only, voltage only"], ["M", "March along the strip"], ["Esc", "Remove it"]]],
   ["On the median beats", [["W", "Next mark"], ["← →", "Move it by 2 ms; with Shift by 10 ms"],
     ["Z", "Take the last move back"]]],
 ];
@@ -38,7 +37,12 @@ function pressVisible(selector) {
 function openBeats() {
   const label = document.querySelector("#median button.label-wrap");
   if (label && !label.classList.contains("open")) label.click();
-  setTimeout(() => focusOn("#beats .ecg-caliper"), 300);
+  let frames = 0; // the panel opens, and is drawn then
+  const look = () => {
+    if (document.querySelector("#beats .ecg-caliper")?.offsetParent) focusOn("#beats .ecg-caliper");
+    else if (frames++ < 300) requestAnimationFrame(look);
+  };
+  look();
 }
 
 function addRows(parent, title, rows) {
