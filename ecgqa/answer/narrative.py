@@ -176,10 +176,10 @@ def contradictions(told: Report, m: Measurements) -> list[str]:
 
 def comparison(case: Case) -> list[str]:
     """What differs between the two ECGs of a pair, in sentences; `ALIKE` where nothing does."""
-    first, second = (set(report(case, which).statements) - set(NOISE) for which in (0, 1))
-    quiet = {"normal ecg"}
-    new = [phrase(n) for n in report(case, 1).statements if n in second - first - quiet]
-    gone = [phrase(n) for n in report(case, 0).statements if n in first - second - quiet]
+    first, second = (report(case, which).statements for which in (0, 1))
+    quiet = {*NOISE, "normal ecg"}
+    new = [phrase(name) for name in second if name not in {*first, *quiet}]
+    gone = [phrase(name) for name in first if name not in {*second, *quiet}]
     out = []
     if new:
         out.append(f"New in the second ECG: {', '.join(new)}.")

@@ -1,6 +1,6 @@
 // ECG paper on a canvas: the body of a function (element, trigger, props, server, upload, watch)
 // that a gr.HTML component runs once. props.value is {kind: "strips" | "beats", drawing: an id that
-// no two strips share, ecgs: [...]}, each entry a payload of ecgqa/paper.py or null. Everything is
+// no two strips share, ecgs: [...]}, each entry a payload of drawing.py or null. Everything is
 // placed in millimetres of paper; one pxPerMm turns them into pixels for both axes. Names reach the
 // page by fillText and textContent only, never as HTML.
 const MISSING = -32768;
