@@ -202,6 +202,33 @@ def test_files_for_the_trend_may_come_while_others_are_read(
         assert page.locator("#trend-left-out").inner_text().strip() == ""
 
 
+def test_what_was_typed_last_is_drawn_last(browser, url, gate, monkeypatch):
+    draw = trend_wiring.charts_html
+
+    def slowly(points):
+        if [point.date for point in points] == ["2024-03-01", ""]:
+            gate.stop()
+        return draw(points)
+
+    monkeypatch.setattr(trend_wiring, "charts_html", slowly)
+    with visit(browser, url, width=1440) as page:
+        pick(page, "other", "fast 100")
+        page.locator("#trend button").first.click()
+        page.click("#trend-shown")
+        panel = page.locator("#trend")
+        dates = panel.locator(".trend-list input[name=date]")
+        dates.nth(1).wait_for()
+        settled(page)
+        dates.nth(0).fill("2024-03-01")
+        gate.reached()
+        with page.expect_response(lambda response: "/queue/join" in response.url):
+            dates.nth(1).fill("2024-06-01")
+        stand_still(page)  # where it is not put off, it is drawn now
+        gate.open()
+        settled(page)
+        panel.get_by_text("Over dates, to scale.").wait_for()
+
+
 def test_without_dates_the_user_orders_and_takes_out(browser, url):
     with visit(browser, url, width=1440) as page:
         page.locator("#trend button").first.click()

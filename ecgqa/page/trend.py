@@ -10,6 +10,7 @@ import io
 import math
 import secrets
 import tempfile
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -24,6 +25,8 @@ from ecgqa.page.desk import Desk, identity
 from ecgqa.record import ECG, EcgFileError
 
 MOST = 20  # recordings
+# A change reads a trend and replaces it, while files may be added to it. Held for no measurement.
+_CHANGING = threading.Lock()
 LONGEST_NAME = 80
 SAID_TO_BE_OF_ONE = (
     "You say that these recordings are of one patient; the page cannot check it. They are kept in "
@@ -122,8 +125,9 @@ def add(desk: Desk, turn: int, ecg: ECG) -> str:
     ecg = ecg.anonymous()
     name, when = ecg.name[:LONGEST_NAME], _moment(ecg.header.recorded)
     point = Point(secrets.token_hex(6), ecg, measure(ecg.stretch(0)), name, when)
-    if desk.trend_turn == turn and len(desk.trend) < MOST:
-        desk.trend = ordered([*desk.trend, point])
+    with _CHANGING:
+        if desk.trend_turn == turn and len(desk.trend) < MOST:
+            desk.trend = ordered([*desk.trend, point])
     return ""
 
 
@@ -192,33 +196,36 @@ def edit(desk: Desk, rows: Iterable[dict[str, str]], turn: float = math.inf) -> 
     if turn < desk.trend_told:
         return False
     typed = {str(row["key"]): row for row in rows}
-    changed = []
-    for point in desk.trend:
-        row = typed.get(point.key)
-        if row is not None:
-            name = " ".join(str(row["name"]).split())[:LONGEST_NAME]
-            when = when_of(str(row["date"]), str(row["time"]))
-            point = replace(point, name=name or point.ecg.name[:LONGEST_NAME], when=when)
-        changed.append(point)
-    before = [point.key for point in desk.trend]
-    desk.trend = ordered(changed)
-    desk.trend_told = turn if turn < math.inf else desk.trend_told
-    return before != [point.key for point in desk.trend]
+    with _CHANGING:
+        changed = []
+        for point in desk.trend:
+            row = typed.get(point.key)
+            if row is not None:
+                name = " ".join(str(row["name"]).split())[:LONGEST_NAME]
+                when = when_of(str(row["date"]), str(row["time"]))
+                point = replace(point, name=name or point.ecg.name[:LONGEST_NAME], when=when)
+            changed.append(point)
+        before = [point.key for point in desk.trend]
+        desk.trend = ordered(changed)
+        desk.trend_told = turn if turn < math.inf else desk.trend_told
+        return before != [point.key for point in desk.trend]
 
 
 def move(desk: Desk, key: str, by: int) -> None:
     """Move a recording up (by = -1) or down (1) in a trend without dates."""
-    i = _at(desk, key)
-    points = list(desk.trend)
-    point = points.pop(i)
-    points.insert(max(0, i + by), point)
-    desk.trend = ordered(points)
+    with _CHANGING:
+        i = _at(desk, key)
+        points = list(desk.trend)
+        point = points.pop(i)
+        points.insert(max(0, i + by), point)
+        desk.trend = ordered(points)
 
 
 def remove(desk: Desk, key: str) -> None:
     """Take a recording out of the trend."""
-    i = _at(desk, key)
-    desk.trend = [*desk.trend[:i], *desk.trend[i + 1 :]]
+    with _CHANGING:
+        i = _at(desk, key)
+        desk.trend = [*desk.trend[:i], *desk.trend[i + 1 :]]
 
 
 def lay(desk: Desk, key: str, place: int) -> None:

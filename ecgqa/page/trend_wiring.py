@@ -27,6 +27,9 @@ WHAT_WAS_TOLD = """
 ];
 """
 
+# Each is short, and answered before the next one begins: what is told last is drawn last.
+IN_TURN: dict[str, Any] = {"concurrency_id": "trend", "concurrency_limit": 1}
+
 
 def wire_trend(site: Site, screen: Screen, gallery: Gallery, chosen: gr.State) -> None:
     """All events of the panel. chosen: changes when something was laid on the paper."""
@@ -117,5 +120,5 @@ def _wire_told(screen: Screen, panel: Panel, chosen: gr.State) -> None:
     for part in (panel.points, panel.charts):
         part.select(
             in_plain_words(told), [screen.places, screen.desk], outputs, js=WHAT_WAS_TOLD,
-            **{**QUIET, "trigger_mode": "multiple"},
+            **{**QUIET, "trigger_mode": "multiple", **IN_TURN},
         )  # fmt: skip
