@@ -1,23 +1,24 @@
 """The door: `python app.py` opens the page on which an ECG is read, compared and asked about."""
 
+from __future__ import annotations
+
 import argparse
 import os
 import signal
 import sys
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
-
-from ecgqa import EcgAssistant
+import ecgqa
 from ecgqa.formats import supported_suffixes
 from ecgqa.gallery.gallery import Gallery
-from ecgqa.model.language import Progress
-from ecgqa.page.journal import open_journal
+from ecgqa.page.address import check_free
 from ecgqa.page.passwords import Doorman, known_users
-from ecgqa.page.serve import build, launch_settings
-from ecgqa.page.site import check_free
 from ecgqa.record import EcgFileError
+
+if TYPE_CHECKING:
+    from ecgqa.model.language import Progress
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -46,8 +47,14 @@ def main(argv: list[str] | None = None) -> None:
     except (EcgFileError, ValueError, OSError) as error:
         parser.error(str(error))
 
-    def load(progress: Progress) -> EcgAssistant:
-        return EcgAssistant.load(checkpoint=args.checkpoint, llm=args.llm, progress=progress)
+    # These take seconds, which who made a mistake or asked for help need not wait.
+    import torch
+
+    from ecgqa.page.journal import open_journal
+    from ecgqa.page.serve import build, launch_settings
+
+    def load(progress: Progress) -> ecgqa.EcgAssistant:
+        return ecgqa.EcgAssistant.load(checkpoint=args.checkpoint, llm=args.llm, progress=progress)
 
     # Paper must not wait for the model: one core stays free for the page, and so does the
     # interpreter, often. Eight sessions are then also answered in half the time.

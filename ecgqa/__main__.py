@@ -14,15 +14,8 @@ import sys
 from getpass import getpass
 from pathlib import Path
 
-from ecgqa import (
-    ECG,
-    EcgAssistant,
-    EcgFileError,
-    ModelError,
-    QuestionError,
-    measure,
-    read_ecg,
-)
+import ecgqa
+from ecgqa import ECG, EcgFileError, measure, read_ecg
 from ecgqa.formats.header import age_of, sex_of
 from ecgqa.measure.normal import limits_of
 from ecgqa.measure.numbers import MEASURED, as_json, reasons
@@ -49,6 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         "--question", required=True, action="append", help="several times: a conversation"
     )
     ask.add_argument("--compare", nargs="+", help="the files of an earlier ECG to compare with")
+    numbers.set_defaults(compare=None)
     ask.add_argument("--checkpoint")
     ask.add_argument("--llm")
     _add_batch(commands.add_parser("batch", help="a whole archive, one row a recording"))
@@ -63,13 +57,22 @@ def main(arguments: list[str] | None = None) -> int:
         return _print_password(args.name)
     try:
         ecg = _read(args.files, args).stretch(args.start)
-        if args.command == "measure":
-            print(_measured(ecg, args))
-            return 0
         earlier = _read(args.compare, args).stretch(0) if args.compare else None
-        assistant = EcgAssistant.load(args.checkpoint, args.llm, progress=_say)
+    except EcgFileError as error:
+        print(error, file=sys.stderr)
+        return 2
+    if args.command == "measure":
+        print(_measured(ecg, args))
+        return 0
+    return _ask(ecg, earlier, args)
+
+
+def _ask(ecg: ECG, earlier: ECG | None, args: argparse.Namespace) -> int:
+    """Ask and print each answer. Returns as `main` does."""
+    try:
+        assistant = ecgqa.EcgAssistant.load(args.checkpoint, args.llm, progress=_say)
         answers = assistant.talk(args.question, ecg, earlier)
-    except (EcgFileError, ModelError, QuestionError) as error:
+    except (EcgFileError, ecgqa.ModelError, ecgqa.QuestionError) as error:
         print(error, file=sys.stderr)
         return 2
     for answer in answers:

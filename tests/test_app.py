@@ -520,27 +520,20 @@ def served_as_command(tmp_path, *arguments):
     raise OSError(log.read_text())
 
 
-def test_nothing_is_looked_up_outside_while_serving(tmp_path, pair):
-    """The audit hook sees the sockets of every library; the model folder is empty on purpose."""
-    no_model = tmp_path / "no-model"
-    no_model.mkdir()
-    with served_as_command(tmp_path, "--checkpoint", str(no_model)) as (url, attempts):
-        client = Client(url, verbose=False)
-        assert client.predict(sent(pair), api_name="/read")["name"] == "steady"
-        again = write_wfdb(tmp_path, "again", beats_mv())
-        assert client.predict(sent(again), api_name="/measure")["ecg"]["rate_bpm"]
-    assert attempts.read_text() == ""
-
-
 @pytest.mark.trained
 def test_the_trained_model_answers_end_to_end_and_looks_nothing_up(tmp_path, pair):
+    """The audit hook sees the sockets of every library."""
     with served_as_command(tmp_path) as (url, attempts):
         client = Client(url, verbose=False)
+        assert client.predict(sent(pair), api_name="/read")["name"] == "steady"
+        first = write_wfdb(tmp_path, "first", beats_mv())
+        assert client.predict(sent(first), api_name="/measure")["ecg"]["rate_bpm"]
+        second = write_wfdb(tmp_path, "second", beats_mv())
         answer = client.predict(
-            sent(pair), "Does this ECG show atrial fibrillation?", api_name="/ask"
+            sent(second), "Does this ECG show atrial fibrillation?", api_name="/ask"
         )
         assert answer["text"] and 0 <= answer["confidence"] <= 1
-        assert answer["ecg_names"] == ["steady"]
+        assert answer["ecg_names"] == ["second"]
         again = write_wfdb(tmp_path, "again", beats_mv())
         result = client.predict(
             sent(again), "Does this ECG show atrial fibrillation?", api_name="/random_ecg_test"

@@ -71,7 +71,7 @@ class Held(FakeAssistant):
         until("go")
         return super().ask(*given, **named)
 
-app.EcgAssistant = Held
+app.ecgqa.EcgAssistant = Held
 app.main(sys.argv[1:])
 """
 

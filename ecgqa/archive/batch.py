@@ -20,8 +20,8 @@ from dask.typing import Key
 from distributed.scheduler import KilledWorker
 from tqdm import tqdm
 
-from ecgqa.archive.columns import Plan
-from ecgqa.archive.rows import Row, rows
+from ecgqa.archive.columns import Plan, Row
+from ecgqa.archive.rows import rows
 
 PART = 32  # recordings that a worker takes, and the encoder sees, at a time
 AHEAD = 3  # parts that wait for each worker

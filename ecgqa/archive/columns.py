@@ -6,6 +6,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,6 +19,11 @@ MEASURED = (
     "p_axis_deg", "qrs_axis_deg", "t_axis_deg", "sokolow_lyon_mv", "cornell_mv",
 )  # fmt: skip
 QTC = ("Bazett", "Fridericia", "Framingham", "Hodges")
+
+
+Row = dict[str, Any]
+
+DECIMALS = 4  # of probabilities and numbers: far below what repeats
 
 
 @dataclass(frozen=True)
@@ -83,3 +89,8 @@ def _stamp(file: Path) -> tuple[int, int] | None:
 def score_column(name: str) -> str:
     """The column of a statement's probability: its name, and its SCP code where it has one."""
     return f"P {name} [{SCP_CODES[name]}]" if name in SCP_CODES else f"P {name}"
+
+
+def rounded(value: float | None) -> float | None:
+    """A number as a table holds it."""
+    return None if value is None else round(float(value), DECIMALS)

@@ -6,7 +6,8 @@ import argparse
 import sys
 from dataclasses import replace
 
-from ecgqa import EcgAssistant, EcgFileError, ModelError
+import ecgqa
+from ecgqa import EcgFileError
 from ecgqa.archive.batch import batch
 from ecgqa.archive.columns import Plan
 from ecgqa.archive.recordings import recordings
@@ -18,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
         found = recordings(args.source)
         plan = _plan(args)
         count = batch(found, plan, args.out, args.workers, args.scheduler)
-    except (EcgFileError, ModelError, ValueError, OSError) as error:
+    except (EcgFileError, ValueError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     print(f"{count} recordings: {args.out}")
@@ -26,7 +27,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _plan(args: argparse.Namespace) -> Plan:
-    """The plan; where a model is needed it is loaded here first, to fail before anything starts."""
+    """The plan; where a model is needed it is loaded here first, to fail before anything starts.
+
+    Raises ValueError, in plain words, where it cannot be loaded.
+    """
     questions = ()
     if args.questions:
         lines = args.questions.read_text("utf-8").splitlines()
@@ -34,5 +38,8 @@ def _plan(args: argparse.Namespace) -> Plan:
     plan = Plan(args.measure, args.findings, questions, args.checkpoint, args.llm)
     if not plan.needs_model:
         return plan
-    model = EcgAssistant.load(args.checkpoint, args.llm).model
+    try:
+        model = ecgqa.EcgAssistant.load(args.checkpoint, args.llm).model
+    except ecgqa.ModelError as error:
+        raise ValueError(str(error)) from error
     return replace(plan, statements=model.encoder.config.statements, version=model.version)

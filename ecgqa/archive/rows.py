@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
-import torch
-
-from ecgqa import ECG, EcgAssistant, EcgFileError, QuestionError, measure, read_ecg
-from ecgqa.answer.findings import UNNAMED, named_findings
-from ecgqa.archive.codes import SCP_CODES
-from ecgqa.archive.columns import MEASURED, QTC, Plan, score_column
+from ecgqa import ECG, EcgFileError, measure, read_ecg
+from ecgqa.archive.columns import MEASURED, QTC, Plan, Row, rounded
 from ecgqa.measure.numbers import reasons
-from ecgqa.measure.quality import assess, without_lost
-from ecgqa.model.tensor import model_input
-
-Row = dict[str, Any]
-
-DECIMALS = 4  # of probabilities and numbers: far below what repeats
+from ecgqa.measure.quality import assess
 
 
 def rows(recordings: Sequence[tuple[str, ...]], plan: Plan) -> list[Row]:
@@ -28,26 +16,16 @@ def rows(recordings: Sequence[tuple[str, ...]], plan: Plan) -> list[Row]:
     The encoder sees those that can be read together, so the numbers depend on nothing but the
     recordings and the plan.
     """
-    torch.set_num_threads(1)
     found, ecgs = [], []
     for files in recordings:
         row, ecg = _read(files, plan)
         found.append(row)
         ecgs.append(ecg)
     if plan.needs_model:
-        assistant = _assistant(plan.checkpoint, plan.llm)
-        usable = [(r, e) for r, e in zip(found, ecgs, strict=True) if e is not None]
-        if plan.findings:
-            _score(assistant, usable)
-        for row, ecg in usable:
-            _ask(assistant, plan.questions, row, ecg)
+        from ecgqa.archive.answers import answer_all  # PyTorch is needed for nothing else
+
+        answer_all([(r, e) for r, e in zip(found, ecgs, strict=True) if e is not None], plan)
     return found
-
-
-@functools.lru_cache(maxsize=1)
-def _assistant(checkpoint: str | None, llm: str | None) -> EcgAssistant:
-    """The model of this process: it holds nothing of any patient."""
-    return EcgAssistant.load(checkpoint, llm)
 
 
 def _read(files: tuple[str, ...], plan: Plan) -> tuple[Row, ECG | None]:
@@ -80,47 +58,6 @@ def _read(files: tuple[str, ...], plan: Plan) -> tuple[Row, ECG | None]:
 
 def _measured(ecg: ECG) -> Row:
     m = measure(ecg)
-    numbers = {name: _rounded(getattr(m, name)) for name in MEASURED}
-    numbers |= {f"qtc_{name.lower()}_ms": _rounded(m.qtc_ms.get(name)) for name in QTC}
+    numbers = {name: rounded(getattr(m, name)) for name in MEASURED}
+    numbers |= {f"qtc_{name.lower()}_ms": rounded(m.qtc_ms.get(name)) for name in QTC}
     return {**numbers, "not_measurable": "; ".join(reasons(m))}
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(float(value), DECIMALS)
-
-
-@torch.no_grad()
-def _score(assistant: EcgAssistant, usable: list[tuple[Row, ECG]]) -> None:
-    """Probabilities of all statements; none for what is not readable."""
-    readable = [(row, ecg) for row, ecg in usable if row["readable"]]
-    if not readable:
-        return
-    signals = torch.from_numpy(
-        np.stack([model_input(without_lost(ecg, assess(ecg))) for _, ecg in readable])
-    )
-    each = assistant.model.encode(signals).statement_logits.float().sigmoid().tolist()
-    names = assistant.model.encoder.config.statements
-    for (row, _), chances in zip(readable, each, strict=True):
-        row |= {score_column(n): _rounded(c) for n, c in zip(names, chances, strict=True)}
-        named = named_findings(assistant.model, chances).values()
-        there = [f.name for f in named if f.there and f.name not in UNNAMED]
-        row["findings"] = "; ".join(there)
-        row["scp_codes"] = "; ".join(SCP_CODES[name] for name in there if name in SCP_CODES)
-
-
-def _ask(assistant: EcgAssistant, questions: Sequence[str], row: Row, ecg: ECG) -> None:
-    """Each question by itself; one that cannot be asked is declined with the reason."""
-    for place, question in enumerate(questions, 1):
-        try:
-            answer = assistant.ask(question, ecg)
-            text: str | None = answer.text
-            confidence = _rounded(answer.confidence)
-            declined, remarks = answer.declined, answer.remarks
-        except QuestionError as error:
-            text, confidence, declined, remarks = None, None, True, (str(error),)
-        row |= {
-            f"answer_{place}": text,
-            f"confidence_{place}": confidence,
-            f"declined_{place}": declined,
-            f"remarks_{place}": " ".join(remarks),
-        }

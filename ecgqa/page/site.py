@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import socket
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ from starlette.middleware import Middleware
 
 from ecgqa import __version__
 from ecgqa.answer.askable import QuestionError
+from ecgqa.page.address import check_free
 from ecgqa.page.caps import Caps, Workbench
 from ecgqa.page.desk import Desk
 from ecgqa.page.gate import ADDRESS, Gate
@@ -27,22 +25,6 @@ from ecgqa.page.passwords import Doorman, TooManyTries
 
 MOST_WAITING = 64
 WORDS_OF_LOG_IN = "After several wrong passwords, further ones are not looked at for a minute."
-
-
-def check_free(host: str, port: int) -> None:
-    """Raise OSError, in plain words, where nothing can be served at this host and port."""
-    if not 0 < port < 2**16:
-        raise OSError(f"There is no port {port}: please give one from 1 to {2**16 - 1}.")
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind) as tried:
-            if os.name == "posix":  # elsewhere it would share a port that is in use
-                tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            tried.bind(address)
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise OSError(f"Port {port} is in use: please give another with --port.") from None
-        raise OSError(f"Nothing can be served at {host}: {error.strerror}.") from None
 
 
 @dataclass
