@@ -82,14 +82,14 @@ def _mask(covered: np.ndarray, grid: Grid) -> np.ndarray:
     if n == 0:
         return np.zeros(covered.shape, dtype=bool)
     boxes = ndimage.find_objects(labels)
-    strongest = ndimage.maximum(covered, labels, np.arange(1, n + 1))
+    dark = np.bincount(labels[covered > _SEED], minlength=n + 1) > 0
     keep = np.zeros(n + 1, dtype=bool)
     for i, (rows, columns) in enumerate(boxes):
         size_mm = max(
             (rows.stop - rows.start) / grid.px_per_mm_y,
             (columns.stop - columns.start) / grid.px_per_mm_x,
         )
-        keep[i + 1] = strongest[i] > _SEED and size_mm > 0.5
+        keep[i + 1] = dark[i + 1] and size_mm > 0.5
     kept: np.ndarray = keep[labels]
     return kept
 
