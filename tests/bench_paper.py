@@ -18,8 +18,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from chromium import launched
+from screen import STRIPS, pick, visit
 from test_app import FakeGallery, served
-from test_browser import STRIPS, pick, visit
 
 from ecgqa.record import ECG
 

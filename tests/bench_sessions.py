@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 from chromium import launched
-from test_browser import STRIPS
+from screen import STRIPS
 
 from ecgqa.gallery.gallery import Gallery
 

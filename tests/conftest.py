@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
 import os
 import shutil
 import subprocess
@@ -131,6 +132,31 @@ def url() -> Iterator[str]:
 
     with served() as address:
         yield address
+
+
+@pytest.fixture(scope="module")
+def desk(request, browser, url):
+    """A page that the tests of a module use one after the other; its parameter: the settings."""
+    from screen import SharedPage
+
+    with contextlib.closing(SharedPage(browser, url, **getattr(request, "param", {}))) as shared:
+        yield shared
+
+
+@pytest.fixture
+def lent(desk, failed):
+    """The module's page as the test before left it."""
+    yield desk.lend()
+    desk.take_back(failed())
+
+
+@pytest.fixture
+def page(lent):
+    """The module's page as it opens, but for what was answered."""
+    from screen import as_it_opens
+
+    as_it_opens(lent)
+    return lent
 
 
 @pytest.fixture(scope="session")

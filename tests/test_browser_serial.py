@@ -7,9 +7,19 @@ import csv
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_browser
+from screen import (
+    UPLOAD,
+    ask,
+    cells,
+    cut_off,
+    open_beats,
+    papers,
+    pick,
+    settled,
+    stand_still,
+    visit,
+)
 from test_app import beats_mv, write_wfdb
-from test_browser import UPLOAD, ask, papers, pick, settled, stand_still, visit
-from test_browser_view import cells, cut_off, open_beats
 
 from ecgqa.page import trend_wiring
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from chromium import needs_browser
-from test_app import beats_mv, write_wfdb
-from test_browser import (
+from screen import (
     BEATS,
     STRIPS,
     ask,
+    cells,
     choose,
+    cut_off,
     drag,
     geometry,
+    open_beats,
     pick,
     settled,
     visit,
 )
+from test_app import beats_mv, write_wfdb
 
 pytestmark = needs_browser
-WIDTHS = (1920, 1440, 1024, 390)
+at_each_width = pytest.mark.parametrize(
+    "desk", [{"width": width} for width in (1920, 1440, 1024, 390)], indirect=True, ids=str
+)
 
 
 def in_sight(page, selector):
@@ -32,38 +37,29 @@ def in_sight(page, selector):
     }""")
 
 
-def cut_off(page):
-    """What reaches over the right edge of the page outside of a box that scrolls."""
-    return page.evaluate("""() => [...document.querySelectorAll("main *")].filter((e) => {
-        const box = e.getBoundingClientRect();
-        return box.width && box.right > innerWidth + 1
-            && !e.closest(".ecg-scroller, .table-box, .ecg-toolbar");
-    }).map((e) => e.tagName + "#" + e.id)""")
-
-
-@pytest.mark.parametrize("width", WIDTHS)
-def test_the_question_is_always_in_sight_and_its_answer_comes_into_it(browser, url, width):
-    with visit(browser, url, width=width) as page:
-        assert in_sight(page, "#question textarea") == 1 and in_sight(page, "#ask") == 1
-        assert in_sight(page, STRIPS) > 0.5
-        ask(page, "Is it regular?").wait_for()
-        page.locator("#answers .rests").wait_for()
-        page.wait_for_function(
-            "document.querySelector('#said').getBoundingClientRect().bottom"
-            " <= document.querySelector('#ask-bar').getBoundingClientRect().top"
-        )
-        assert in_sight(page, "#answers .provenance") == 1
-        assert in_sight(page, STRIPS) > 0.3, "the answer stands beside the paper"
-        for question in ("And is it fast?", "And in V2, where the waves are high?"):
-            ask(page, question).wait_for()
-        page.locator("#answers .rests").nth(2).wait_for()
-        settled(page)
-        assert in_sight(page, "#answers .rests") == 1
-        box, last = (page.locator(s).last.bounding_box() for s in ("#answers", "#answers .rests"))
-        assert box["y"] <= last["y"] < last["y"] + last["height"] <= box["y"] + box["height"]
-        page.mouse.wheel(0, 3000)
-        page.wait_for_function("scrollY > 50 || document.body.scrollHeight <= innerHeight")
-        assert in_sight(page, "#question textarea") == 1
+@at_each_width
+def test_the_question_is_always_in_sight_and_its_answer_comes_into_it(page):
+    assert in_sight(page, "#question textarea") == 1 and in_sight(page, "#ask") == 1
+    assert in_sight(page, STRIPS) > 0.5
+    before = page.locator("#answers .rests").count()
+    ask(page, "Is it regular?").wait_for()
+    page.locator("#answers .rests").nth(before).wait_for()
+    page.wait_for_function(
+        "document.querySelector('#said').getBoundingClientRect().bottom"
+        " <= document.querySelector('#ask-bar').getBoundingClientRect().top"
+    )
+    assert in_sight(page, "#answers .provenance") == 1
+    assert in_sight(page, STRIPS) > 0.3, "the answer stands beside the paper"
+    for question in ("And is it fast?", "And in V2, where the waves are high?"):
+        ask(page, question).wait_for()
+    page.locator("#answers .rests").nth(before + 2).wait_for()
+    settled(page)
+    assert in_sight(page, "#answers .rests") == 1
+    box, last = (page.locator(s).last.bounding_box() for s in ("#answers", "#answers .rests"))
+    assert box["y"] <= last["y"] < last["y"] + last["height"] <= box["y"] + box["height"]
+    page.mouse.wheel(0, 3000)
+    page.wait_for_function("scrollY > 50 || document.body.scrollHeight <= innerHeight")
+    assert in_sight(page, "#question textarea") == 1
 
 
 def test_on_a_desk_paper_numbers_and_answer_stand_in_one_view(browser, url):
@@ -79,39 +75,36 @@ def test_on_a_desk_paper_numbers_and_answer_stand_in_one_view(browser, url):
         assert abs(proof["y"] - answer["y"]) < 30
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_off_with_two_ecgs(browser, url, width):
-    with visit(browser, url, width=width) as page:
-        pick(page, "other", "fast 100")
-        page.locator("table.measured th", has_text="Change").wait_for()
-        table = page.locator(".table-box").first
-        assert table.evaluate("e => e.scrollWidth <= e.clientWidth"), "the change is not cut off"
-        ask(page, "Is it regular?").wait_for()
-        page.click("#depends")
-        page.locator("#proof .verdict").wait_for()
-        assert cut_off(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+@at_each_width
+def test_nothing_is_cut_off_with_two_ecgs(page):
+    pick(page, "other", "fast 100")
+    page.locator("table.measured th", has_text="Change").wait_for()
+    table = page.locator(".table-box").first
+    assert table.evaluate("e => e.scrollWidth <= e.clientWidth"), "the change is not cut off"
+    ask(page, "Is it regular?").wait_for()
+    page.click("#depends")
+    page.locator("#proof .verdict").wait_for()
+    assert cut_off(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_one_ecg_has_one_column_of_numbers(browser, url):
-    with visit(browser, url) as page:
-        heads = page.locator("table.measured th")
-        page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
-        assert "Comparison" not in heads.all_inner_texts()
+def test_one_ecg_has_one_column_of_numbers(page):
+    heads = page.locator("table.measured th")
+    page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
+    assert "Comparison" not in heads.all_inner_texts()
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_fit_shows_the_whole_sheet(browser, url, width):
-    with visit(browser, url, width=width) as page:
-        assert geometry(page)["pxPerMm"] >= 3, "as the page opens the 1 mm grid can be read"
-        choose(page, "zoom", "fit")
-        scroller = page.locator(".ecg-scroller").first
-        assert scroller.evaluate("e => e.scrollWidth <= e.clientWidth")
-        last = max(
-            strip["x"] + strip["seconds"] * 25 * geometry(page)["pxPerMm"]
-            for strip in geometry(page)["strips"]
-        )
-        assert last <= scroller.evaluate("e => e.clientWidth")
+@at_each_width
+def test_fit_shows_the_whole_sheet(page):
+    assert geometry(page)["pxPerMm"] >= 3, "as the page opens the 1 mm grid can be read"
+    choose(page, "zoom", "fit")
+    scroller = page.locator(".ecg-scroller").first
+    assert scroller.evaluate("e => e.scrollWidth <= e.clientWidth")
+    last = max(
+        strip["x"] + strip["seconds"] * 25 * geometry(page)["pxPerMm"]
+        for strip in geometry(page)["strips"]
+    )
+    assert last <= scroller.evaluate("e => e.clientWidth")
 
 
 def test_the_hint_says_what_a_drag_does(browser, url):
@@ -122,34 +115,16 @@ def test_the_hint_says_what_a_drag_does(browser, url):
         assert readout.inner_text() == "Drag to measure"
 
 
-def test_about_which_ecg_is_asked_only_where_there_are_two(browser, url):
-    with visit(browser, url) as page:
-        about = page.locator("#about")
-        assert not about.is_visible()
-        pick(page, "other", "fast 100")
-        about.get_by_text("both ECGs").click()
-        pick(page, "other", "None")
-        page.locator("#quality b").nth(1).wait_for(state="detached")
-        assert about.is_visible(), "what still applies can be seen"
-        about.get_by_text("as worded").click()
-        about.wait_for(state="hidden")
-
-
-@pytest.mark.parametrize(("width", "theme"), [(1920, "light"), (1440, "dark"), (1024, "light")])
-def test_the_view_is_open_to_assistive_technology(browser, url, width, theme):
-    with visit(browser, url, width=width, query=f"?__theme={theme}") as page:
-        pick(page, "other", "fast 100")
-        ask(page, "Is it read aloud?").wait_for()
-        page.locator("#answers .rests").last.wait_for()
-        # What is being brought up to date is pale for a moment.
-        page.locator("#measurements th", has_text="Change").wait_for()
-        page.wait_for_function("() => !document.querySelector('.pending')")
-        found = Axe().run(page).response["violations"]
-        assert [(v["id"], [n["html"][:200] for n in v["nodes"]]) for v in found] == []
-
-
-def cells(page, label):
-    return page.locator("table.measured tr", has_text=label).locator("td").all_inner_texts()
+def test_about_which_ecg_is_asked_only_where_there_are_two(page):
+    about = page.locator("#about")
+    assert not about.is_visible()
+    pick(page, "other", "fast 100")
+    about.get_by_text("both ECGs").click()
+    pick(page, "other", "None")
+    page.locator("#quality b").nth(1).wait_for(state="detached")
+    assert about.is_visible(), "what still applies can be seen"
+    about.get_by_text("as worded").click()
+    about.wait_for(state="hidden")
 
 
 def number(page, label):
@@ -163,55 +138,44 @@ def mark(page, name, lead="II"):
     return next(m for m in drawn if (m["name"], m["lead"], m["which"]) == (name, lead, 0))
 
 
-def open_beats(page):
-    page.locator("table.measured").wait_for()
-    page.locator("#median button").first.click()
-    page.wait_for_selector(f"{BEATS}[data-geometry]")
-    page.locator(BEATS).scroll_into_view_if_needed()
+@at_each_width
+def test_a_moved_mark_changes_the_intervals_and_can_be_taken_back(page):
+    open_beats(page)
+    qrs, qt = (number(page, name) for name in ("QRS duration", "QT interval"))
+    at, px = mark(page, "qrs_off"), geometry(page, BEATS)["pxPerMm"]
+    page.locator("#beats .ecg-scroller").evaluate("(e, x) => { e.scrollLeft = x - 120; }", at["x"])
+    page.locator(BEATS).evaluate("e => e.scrollIntoView({block: 'center'})")
+    drag_from = (at["x"], at["y"])
+    drag(page, BEATS, drag_from, (at["x"] + px, at["y"]))  # 1 mm to the right: 40 ms
+    page.locator(".doubt", has_text="Moved by hand: QRS end").wait_for()
+    assert number(page, "QRS duration") == pytest.approx(qrs + 40, abs=2)
+    assert number(page, "QT interval") == qt, "QT has other marks"
+    with page.expect_download() as waited:
+        page.click("#keep-csv")
+    assert "Moved by hand: QRS end" in waited.value.path().read_text("utf-8-sig")
+    page.locator("#beats button[name=undo]").click()
+    page.locator(".doubt").wait_for(state="detached")
+    assert number(page, "QRS duration") == qrs
+    assert mark(page, "qrs_off")["x"] == pytest.approx(at["x"])
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_a_moved_mark_changes_the_intervals_and_can_be_taken_back(browser, url, width):
-    with visit(browser, url, width=width) as page:
-        open_beats(page)
-        qrs, qt = (number(page, name) for name in ("QRS duration", "QT interval"))
-        at, px = mark(page, "qrs_off"), geometry(page, BEATS)["pxPerMm"]
-        page.locator("#beats .ecg-scroller").evaluate(
-            "(e, x) => { e.scrollLeft = x - 120; }", at["x"]
-        )
-        page.locator(BEATS).evaluate("e => e.scrollIntoView({block: 'center'})")
-        drag_from = (at["x"], at["y"])
-        drag(page, BEATS, drag_from, (at["x"] + px, at["y"]))  # 1 mm to the right: 40 ms
-        page.locator(".doubt", has_text="Moved by hand: QRS end").wait_for()
-        assert number(page, "QRS duration") == pytest.approx(qrs + 40, abs=2)
-        assert number(page, "QT interval") == qt, "QT has other marks"
-        with page.expect_download() as waited:
-            page.click("#keep-csv")
-        assert "Moved by hand: QRS end" in waited.value.path().read_text("utf-8-sig")
-        page.locator("#beats button[name=undo]").click()
-        page.locator(".doubt").wait_for(state="detached")
-        assert number(page, "QRS duration") == qrs
-        assert mark(page, "qrs_off")["x"] == pytest.approx(at["x"])
-
-
-def test_marks_move_by_keyboard_and_leave_with_their_ecg(browser, url):
-    with visit(browser, url) as page:
-        open_beats(page)
-        qt = number(page, "QT interval")
-        page.locator("#beats canvas.ecg-caliper").focus()
-        for _ in range(5):
-            page.keyboard.press("w")
-        assert "T end" in page.locator("#beats output").inner_text()
-        for _ in range(3):
-            page.keyboard.press("Shift+ArrowRight")
-        page.locator(".doubt", has_text="T end").wait_for()
-        page.wait_for_function(
-            "qt => document.querySelector('table.measured').innerText.includes(qt)",
-            arg=str(qt + 30),
-        )
-        pick(page, "this", "fast 100")
-        page.locator(".doubt").wait_for(state="detached")
-        assert not page.locator("#beats button[name=undo]").is_visible()
+def test_marks_move_by_keyboard_and_leave_with_their_ecg(page):
+    open_beats(page)
+    qt = number(page, "QT interval")
+    page.locator("#beats canvas.ecg-caliper").focus()
+    for _ in range(5):
+        page.keyboard.press("w")
+    assert "T end" in page.locator("#beats output").inner_text()
+    for _ in range(3):
+        page.keyboard.press("Shift+ArrowRight")
+    page.locator(".doubt", has_text="T end").wait_for()
+    page.wait_for_function(
+        "qt => document.querySelector('table.measured').innerText.includes(qt)",
+        arg=str(qt + 30),
+    )
+    pick(page, "this", "fast 100")
+    page.locator(".doubt").wait_for(state="detached")
+    assert not page.locator("#beats button[name=undo]").is_visible()
 
 
 def test_from_upload_to_the_first_answer_by_at_most_twelve_keys(browser, url, tmp_path):
@@ -261,37 +225,34 @@ def test_keys_are_listed_can_be_switched_off_and_leave_typing_alone(browser, url
         assert sheet.is_visible()
 
 
-def test_beats_are_marked_on_the_rhythm_strip_by_kind(browser, url):
-    with visit(browser, url) as page:
-        page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
-        page.locator("#paper button[name=waves]").click()
-        page.wait_for_function(
-            "s => JSON.parse(document.querySelector(s).dataset.geometry).waves.length > 0",
-            arg=STRIPS,
+def test_beats_are_marked_on_the_rhythm_strip_by_kind(page):
+    page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
+    page.locator("#paper button[name=waves]").click()
+    page.wait_for_function(
+        "s => JSON.parse(document.querySelector(s).dataset.geometry).waves.length > 0",
+        arg=STRIPS,
+    )
+    drawn, strip = geometry(page)["waves"], geometry(page)["strips"][-1]
+    beats = [m for m in drawn if m["name"] == "N"]
+    assert len(beats) >= 11
+    px = geometry(page)["pxPerMm"]
+    for beat in beats:  # R is at 0.3, 1.1, ... s
+        assert (beat["t"] - 0.3) % 0.8 == pytest.approx(0, abs=0.02) or (
+            (beat["t"] - 0.3) % 0.8 == pytest.approx(0.8, abs=0.02)
         )
-        drawn, strip = geometry(page)["waves"], geometry(page)["strips"][-1]
-        beats = [m for m in drawn if m["name"] == "N"]
-        assert len(beats) >= 11
-        px = geometry(page)["pxPerMm"]
-        for beat in beats:  # R is at 0.3, 1.1, ... s
-            assert (beat["t"] - 0.3) % 0.8 == pytest.approx(0, abs=0.02) or (
-                (beat["t"] - 0.3) % 0.8 == pytest.approx(0.8, abs=0.02)
-            )
-            assert beat["x"] == pytest.approx(strip["x"] + beat["t"] * 25 * px, abs=0.5)
+        assert beat["x"] == pytest.approx(strip["x"] + beat["t"] * 25 * px, abs=0.5)
 
 
-def test_the_median_beats_are_not_cut_off(browser, url):
-    with visit(browser, url) as page:
-        open_beats(page)
-        choose(page, "gain", "20", "#beats")
-        drawn = geometry(page, BEATS)
-        assert drawn["off"] == []
-        highest_mm = 20 * float(beats_mv().max())
-        for strip in drawn["strips"]:
-            assert strip["y"] / drawn["pxPerMm"] > highest_mm
+def test_the_median_beats_are_not_cut_off(page):
+    open_beats(page)
+    choose(page, "gain", "20", "#beats")
+    drawn = geometry(page, BEATS)
+    assert drawn["off"] == []
+    highest_mm = 20 * float(beats_mv().max())
+    for strip in drawn["strips"]:
+        assert strip["y"] / drawn["pxPerMm"] > highest_mm
 
 
-def test_a_number_has_its_normal_range_beside_it(browser, url):
-    with visit(browser, url) as page:
-        page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
-        assert cells(page, "Heart rate") == ["Heart rate (per min)", "75", "60 to 100"]
+def test_a_number_has_its_normal_range_beside_it(page):
+    page.locator("table.measured td").get_by_text("75", exact=True).first.wait_for()
+    assert cells(page, "Heart rate") == ["Heart rate (per min)", "75", "60 to 100"]

@@ -25,6 +25,7 @@ from chromium import needs_browser
 from gradio.utils import get_upload_folder
 from gradio_client import Client
 from gradio_client.exceptions import AppError
+from screen import ask, visit
 from test_app import (
     ROOT,
     FakeAssistant,
@@ -34,7 +35,6 @@ from test_app import (
     served_site,
     write_wfdb,
 )
-from test_browser import ask, visit
 
 import app as door
 from ecgqa.__main__ import main as command_line
