@@ -33,6 +33,11 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
 UPLOADS = Path(tempfile.gettempdir(), f"ecgqa-tests-{os.getpid()}")
 os.environ["GRADIO_TEMP_DIR"] = str(UPLOADS)
 atexit.register(shutil.rmtree, UPLOADS, ignore_errors=True)
+# Files that take longest, which are begun first: at the end no process waits long for another.
+LONGEST = (
+    "test_training_scripts", "test_readme_examples", "test_serving", "test_checkpoint", "test_fuzz",
+    "test_digitise", "test_app", "test_encoders", "test_batch", "test_advisories", "test_clinic",
+)  # fmt: skip
 FAILED = pytest.StashKey[bool]()
 
 
@@ -59,7 +64,8 @@ def pytest_xdist_auto_num_workers() -> int:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items) -> None:
-    """Tests are told apart by what they need, so that CI can run each kind in its own stage."""
+    """Tell tests apart by what they need, so that CI can run each kind in its own stage."""
+    items.sort(key=lambda item: (*LONGEST, item.path.stem).index(item.path.stem))
     for item in items:
         if "browser" in item.fixturenames:
             item.add_marker(pytest.mark.browser)

