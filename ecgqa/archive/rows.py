@@ -13,6 +13,7 @@ from ecgqa import ECG, EcgAssistant, EcgFileError, QuestionError, measure, read_
 from ecgqa.answer.findings import UNNAMED, named_findings
 from ecgqa.archive.codes import SCP_CODES
 from ecgqa.archive.columns import MEASURED, QTC, Plan, score_column
+from ecgqa.archive.recordings import written
 from ecgqa.measure.numbers import reasons
 from ecgqa.measure.quality import assess, without_lost
 from ecgqa.model.tensor import model_input
@@ -52,7 +53,7 @@ def _assistant(checkpoint: str | None, llm: str | None) -> EcgAssistant:
 
 def _read(files: tuple[str, ...], plan: Plan) -> tuple[Row, ECG | None]:
     """What the file, its quality and its measurements say, and the ten seconds they are about."""
-    row: Row = {"recording": files[0]}
+    row: Row = {"recording": written(files[0])}
     try:
         whole = read_ecg(files)
         ecg = whole.stretch(0)
@@ -71,11 +72,16 @@ def _read(files: tuple[str, ...], plan: Plan) -> tuple[Row, ECG | None]:
         if plan.measure:
             row |= _measured(ecg)
     except EcgFileError as error:
-        return {"recording": files[0], "error": str(error)}, None
+        return refused(files, str(error)), None
     except Exception as error:  # one bad file must not stop an archive
         fault = f"This recording could not be processed ({type(error).__name__})."
-        return {"recording": files[0], "error": fault}, None
+        return refused(files, fault), None
     return row, ecg
+
+
+def refused(files: tuple[str, ...], fault: str) -> Row:
+    """The row of a recording of which nothing is known but why."""
+    return {"recording": written(files[0]), "error": fault}
 
 
 def _measured(ecg: ECG) -> Row:
@@ -116,8 +122,10 @@ def _ask(assistant: EcgAssistant, questions: Sequence[str], row: Row, ecg: ECG) 
             text: str | None = answer.text
             confidence = _rounded(answer.confidence)
             declined, remarks = answer.declined, answer.remarks
-        except QuestionError as error:
-            text, confidence, declined, remarks = None, None, True, (str(error),)
+        except Exception as error:  # nor must one bad answer
+            fault = f"This question could not be processed ({type(error).__name__})."
+            said = str(error) if isinstance(error, QuestionError) else fault
+            text, confidence, declined, remarks = None, None, True, (said,)
         row |= {
             f"answer_{place}": text,
             f"confidence_{place}": confidence,

@@ -30,7 +30,14 @@ from ecgqa.formats import (
 from ecgqa.formats.archive import is_archive, unpacked
 from ecgqa.formats.recording import Recording, check_rate
 from ecgqa.formats.units import millivolts_per
-from ecgqa.formats.upload import Upload, gather, sha256_of, shown
+from ecgqa.formats.upload import (
+    Upload,
+    check_unchanged,
+    gather,
+    sha256_of,
+    shown,
+    stamps_of,
+)
 from ecgqa.formats.xml_tree import looks_like_xml, root_name
 from ecgqa.record import ECG, EcgFileError
 
@@ -108,19 +115,17 @@ def read_ecg(
         )
     try:
         uploads = gather(paths)
-        archive, *others = uploads
-        if others or not is_archive(archive):
-            return _read(uploads, rate_hz, units, leads)
-        with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
-            chosen, left_out = _one_recording(unpacked(archive, Path(folder)), archive)
-            ecg = _read(chosen, rate_hz, units, leads)
-        if left_out:
-            note = f"Left out of the archive: {', '.join(shown(u.name) for u in left_out[:5])}."
-            ecg = replace(ecg, notes=(*ecg.notes, note))
-        return ecg
+        before = stamps_of(uploads)
+        try:
+            return _unpacked_and_read(uploads, rate_hz, units, leads)
+        finally:
+            check_unchanged(uploads, before)
     except EcgFileError:
         raise
     except Exception as error:  # what the libraries throw at damaged content has no common type
+        if isinstance(error, OSError) and error.errno and error.filename:
+            name = shown(os.fsdecode(error.filename))
+            raise EcgFileError(f"{name} could not be opened: {error.strerror}.") from error
         raise EcgFileError(
             "The file is damaged or not what its name says, and cannot be read. Please export the "
             "ECG again."
@@ -131,6 +136,21 @@ def supported_suffixes() -> tuple[str, ...]:
     """Suffixes of the files that can be read, for the upload field."""
     found = [suffix for family in FAMILIES for suffix in family.suffixes]
     return (*dict.fromkeys(found), ".zip")
+
+
+def _unpacked_and_read(
+    uploads: Sequence[Upload], rate_hz: float | None, units: str | None, leads: str | None
+) -> ECG:
+    archive, *others = uploads
+    if others or not is_archive(archive):
+        return _read(uploads, rate_hz, units, leads)
+    with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
+        chosen, left_out = _one_recording(unpacked(archive, Path(folder)), archive)
+        ecg = _read(chosen, rate_hz, units, leads)
+    if left_out:
+        note = f"Left out of the archive: {', '.join(shown(u.name) for u in left_out[:5])}."
+        ecg = replace(ecg, notes=(*ecg.notes, note))
+    return ecg
 
 
 def _read(
