@@ -98,8 +98,8 @@ def read_ecg(
         other files.
     rate_hz, units: for files that do not say: samples per second, and "mV", "uV", "V", "nV" or a
         step size such as "5 uV". What a file states itself goes before, with a note.
-    leads: for files that do not name them: which lead the only channel is ("II"), or the order of
-        the twelve ("I, II, III, aVR, ...").
+    leads: for files that do not name them: which lead the only channel is ("II"), or those of
+        all channels in their order ("I, II, V1").
     Returns the ECG in millivolts, its limb leads completed where two of I, II, III are there, at
     most the first 10 minutes. `name` is the main file's stem; `sha256` runs over the bytes of all
     files, unpacked, one after the other in the order of their names; `notes` tell what was left out
