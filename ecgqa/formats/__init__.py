@@ -29,6 +29,7 @@ from ecgqa.formats import (
 )
 from ecgqa.formats.archive import is_archive, unpacked
 from ecgqa.formats.recording import Recording, check_rate
+from ecgqa.formats.strangers import stranger
 from ecgqa.formats.units import millivolts_per
 from ecgqa.formats.upload import (
     Upload,
@@ -76,13 +77,13 @@ FAMILIES = (
     # Behind WFDB: a .mat beside a header is WFDB's, one that comes alone is MATLAB's own.
     Family((".mat",), matlab.read),
     Family((".csv", ".tsv", ".txt"), text.read),
-    Family((".png", ".jpg", ".jpeg", ".pdf"), picture.read, looks_right=picture.looks_right),
+    Family(
+        (".png", ".jpg", ".jpeg", ".webp", ".pdf"), picture.read, looks_right=picture.looks_right
+    ),
 )
 
-_BESIDE_A_RECORDING = (".txt", ".pdf", ".png", ".jpg", ".jpeg")
+_BESIDE_A_RECORDING = (".txt", ".pdf", ".png", ".jpg", ".jpeg", ".webp")
 """What may lie in an archive beside the recording: its report or its printout."""
-
-_STRANGERS = ((b"\x1f\x8b", "a compressed file. Please unpack it first."),)
 
 
 def read_ecg(
@@ -218,9 +219,8 @@ def _family(uploads: Sequence[Upload]) -> Family:
     (upload,) = uploads
     if known := _recognised(upload):  # SCP-ECG begins with its checksum, which may be a "<"
         return known
-    for start, what in _STRANGERS:
-        if upload.head(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(start):
-            raise EcgFileError(f"{shown(upload.name)} is {what}")
+    if what := stranger(upload):
+        raise EcgFileError(f"{shown(upload.name)} is {what}")
     if by_upload[0]:
         return by_upload[0]
     raise EcgFileError(
@@ -249,6 +249,8 @@ def _family_of(upload: Upload, alone: bool) -> Family | None:
         for family in FAMILIES:
             if family.xml_root == root:
                 return family
+        if what := stranger(upload):
+            raise EcgFileError(f"{shown(upload.name)} is {what}")
         raise EcgFileError(
             f"{shown(upload.name)} is XML or HTML of a kind that is not known here (“{shown(root)}”"
             "). Known are HL7 aECG, GE MUSE, GE CardioSoft and Philips Sierra."
