@@ -150,17 +150,8 @@ def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) ->
     if not channels and len(of_any_lead) == 1:
         channels[UNNAMED[0]] = of_any_lead[0]
         ignored.remove(shown(names[of_any_lead[0]]) or "(no name)")
-    if not channels and any(_BEAT_BY_BEAT.fullmatch(_bare(name)) for name in names):
-        raise EcgFileError(
-            "The file holds heart rates, or intervals from beat to beat, not the curve of an ECG. "
-            "Please export the ECG itself."
-        )
     if not channels:
-        called = _listed(ignored) or "(no name)"
-        raise EcgFileError(
-            f"No ECG lead was found. The file's channels are called: {called}. "
-            f"Leads are recognised by their names ({', '.join(LEADS)})."
-        )
+        raise _no_lead(names, ignored)
     if twice:
         notes.append(f"These leads occur more than once, the first was kept: {_listed(twice)}.")
     if turned:
@@ -172,6 +163,20 @@ def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) ->
     if ignored:
         notes.append(f"Channels that are not among the 12 leads were left out: {_listed(ignored)}.")
     return LeadChoice(channels, tuple(notes))
+
+
+def _no_lead(names: Sequence[str], ignored: Sequence[str]) -> EcgFileError:
+    """What to say where none of the channels is a lead."""
+    if any(_BEAT_BY_BEAT.fullmatch(_bare(name)) for name in names):
+        return EcgFileError(
+            "The file holds heart rates, or intervals from beat to beat, not the curve of an ECG. "
+            "Please export the ECG itself."
+        )
+    called_so = _listed(ignored) or "(no name)"
+    return EcgFileError(
+        f"No ECG lead was found. The file's channels are called: {called_so}. "
+        f"Leads are recognised by their names ({', '.join(LEADS)})."
+    )
 
 
 def choose_without_names(
