@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import html
+import json
 import os
 import socket
 import subprocess
@@ -11,8 +12,10 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import gradio as gr
+import httpx
 import numpy as np
 import pytest
 from gate import PATIENCE_S
@@ -27,8 +30,9 @@ from ecgqa.answer.evidence import Evidence, Mark
 from ecgqa.answer.grounding import GroundingResult, GroundingRow
 from ecgqa.measure import Measurements
 from ecgqa.model.language import ModelError
-from ecgqa.page import asking
+from ecgqa.page import asking, uploads
 from ecgqa.page import html as report
+from ecgqa.page.parts import API_DESCRIPTION
 from ecgqa.page.passwords import Doorman
 from ecgqa.page.proof import dependence_html
 from ecgqa.page.serve import build, launch_settings
@@ -196,9 +200,8 @@ def sent(paths):
 
 
 @pytest.fixture(scope="module")
-def client():
-    with served() as url:
-        yield Client(url, verbose=False)
+def client(url):
+    return Client(url, verbose=False)
 
 
 @pytest.fixture
@@ -239,6 +242,94 @@ def test_ask_names_the_ecgs_in_order(client, tmp_path, pair):
     assert answer["text"] == "asked: Is it regular?"
     assert answer["ecg_names"] == ["other", "steady"]  # the comparison is the earlier one
     assert answer["confidence"] == 0.82 and answer["intended_use"] == INTENDED_USE
+
+
+def test_ask_tells_what_the_answer_rests_on(client, pair):
+    answer = client.predict(sent(pair), "Is it fast?", api_name="/ask")
+    assert answer["evidence"]["marks"][0] == {
+        "ecg": 0, "lead": "II", "start_s": 1.0, "seconds": 1.0, "strength": 1.0,
+    }  # fmt: skip
+    assert answer["evidence"]["leads"][1] == {"ecg": 0, "lead": "V1", "share": 0.3}
+    assert answer["evidence"]["words"].startswith("Rests most on II 70%")
+    (number,) = answer["criteria"]
+    assert number["agrees"] is False and "75 per min speaks against sinus tach" in number["words"]
+    assert {"understood", "kind"} <= set(answer)
+
+
+def posted(url: str, path: str, **content) -> Any:
+    """What the page answers to a request of plain HTTP."""
+    return httpx.post(f"{url}gradio_api/{path}", timeout=PATIENCE_S, **content).json()
+
+
+def upload_of(url: str, path: Path) -> dict[str, Any]:
+    """One upload, as a request names it."""
+    with path.open("rb") as stream:
+        (place,) = posted(url, "upload", files={"files": stream})
+    return {"path": place, "meta": {"_type": "gradio.FileData"}}
+
+
+def outcome_of(url: str, name: str, call: dict[str, str]) -> Any:
+    """The one result of a call, or what it was refused with."""
+    told = httpx.get(f"{url}gradio_api/call/{name}/{call['event_id']}", timeout=PATIENCE_S).text
+    found = json.loads(told.rpartition("data: ")[2])
+    return found[0] if isinstance(found, list) else found
+
+
+@pytest.fixture
+def one_file(tmp_path):
+    path = tmp_path / "both.csv"
+    rows = [",".join(f"{lead} (mV)" for lead in LEADS)]
+    rows += [",".join(f"{value:.3f}" for value in row) for row in beats_mv(rate_hz=250).T]
+    path.write_text("\n".join(rows))
+    return path
+
+
+def test_one_upload_may_be_the_ecg_and_the_comparison(url, one_file):
+    file = upload_of(url, one_file)
+    call = posted(url, "call/measure", json={"data": [[file, file], [file], 250, None, 0, None]})
+    found = outcome_of(url, "measure", call)
+    assert found["ecg"] == found["comparison"] and found["ecg"]["rate_bpm"] == pytest.approx(75)
+    file = upload_of(url, one_file)  # and so by name, as the page's own description has it
+    named = {"files": [file], "comparison_files": [file], "question": "?", "rate_hz": 250}
+    found = outcome_of(url, "ask", posted(url, "call/v2/ask", json=named))
+    assert found["ecg_names"] == ["both", "both"]
+    assert list(Path(get_upload_folder()).rglob("both*")) == []
+
+
+def test_requests_that_name_one_upload_at_once_are_all_answered(url, one_file, gate, monkeypatch):
+    read = uploads.read_ecg
+
+    def waits(*args, **kwargs):
+        gate.stop()
+        return read(*args, **kwargs)
+
+    monkeypatch.setattr(uploads, "read_ecg", waits)
+    data = {"data": [[upload_of(url, one_file)], 250, None, None]}
+    first = posted(url, "call/read", json=data)
+    gate.reached()  # the first has taken its file
+    second = posted(url, "call/read", json=data)
+    gate.open()
+    found = [outcome_of(url, "read", call) for call in (first, second)]
+    assert [one["name"] for one in found] == ["both", "both"]
+    assert list(Path(get_upload_folder()).rglob("both*")) == []
+    late = outcome_of(url, "read", posted(url, "call/read", json=data))
+    assert "not here any more" in late["error"]
+
+
+def test_the_case_of_the_same_file_twice(url, client, ecg_data):
+    path = ecg_data / "more_cases" / "http_same_file" / "ecg.csv"
+    if not path.exists():
+        pytest.skip("the cases are not here: set ECGQA_DATA to the folder that holds them")
+    answer = client.predict(sent([path]), "Did the rate change?", sent([path]), api_name="/ask")
+    assert answer["ecg_names"] == ["ecg", "ecg"]
+    jobs = [Client(url, verbose=False).submit(sent([path]), api_name="/read") for _ in range(2)]
+    assert [job.result(PATIENCE_S)["name"] for job in jobs] == ["ecg", "ecg"]
+
+
+def test_the_page_links_to_a_description_of_the_endpoints(url):
+    assert f'href=\\"{API_DESCRIPTION}\\"' in httpx.get(f"{url}config").text
+    paths = httpx.get(url + API_DESCRIPTION).json()["paths"]
+    assert "/gradio_api/call/v2/ask" in paths
 
 
 def test_random_ecg_test_gives_rows_and_a_verdict(client, pair):

@@ -146,6 +146,27 @@ def test_what_a_file_does_not_say_is_asked_for(tmp_path, kind):
     )
 
 
+@pytest.mark.parametrize("kind", ["npy", "npz", "mat", "mat4"])
+@pytest.mark.parametrize("n_leads", [1, 2])
+@pytest.mark.parametrize("timed", [False, True])
+def test_rows_without_names_are_named_by_the_user(tmp_path, kind, n_leads, timed):
+    """Also a vector, and a time before the values: it gives the rate."""
+    signal = simulated()[:n_leads]
+    rows = np.vstack([np.arange(signal.shape[1]) / 500, signal]) if timed else signal
+    if kind == "npy":
+        rows = rows.squeeze().T
+        path = write_npy(tmp_path / "a.npy", rows)
+    else:
+        path = save(tmp_path, kind, x=rows)
+    given = {"units": "mV"} if timed else GIVEN
+    refused(path, "without names", "(leads)")
+    refused(path, "(leads)", "Please save", **given)
+    ecg = read_ecg(path, leads="V2 I"[: 2 if n_leads == 1 else 4], **given)
+    assert ecg.rate_hz == 500
+    for lead, row in zip(("V2", "I"), signal, strict=False):
+        assert np.abs(ecg.lead(lead) - row).max() < 1e-6
+
+
 @pytest.mark.parametrize("kind", ["npz", "mat"])
 def test_arrays_that_are_no_one_ecg(tmp_path, kind):
     signal = simulated()

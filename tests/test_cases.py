@@ -6,7 +6,7 @@ import pytest
 
 from ecgqa.formats import read_ecg
 from ecgqa.measure import measure
-from ecgqa.record import EcgFileError
+from ecgqa.record import LEADS, EcgFileError
 
 GIVEN = {
     "csv_names_first_line": (250, "mV"), "name_minus_I_csv": (250, "mV"),
@@ -65,3 +65,12 @@ def test_cases_that_ask_which_lead_is_which(case):
     with pytest.raises(EcgFileError) as asked:
         read_ecg(files, *given)
     assert asked.value.wants == ("leads",)
+
+
+def test_the_case_of_one_column_with_the_lead_given(ecg_data):
+    path = ecg_data / "more_cases" / "one_column_leads" / "ecg.csv"
+    if not path.exists():
+        pytest.skip("the cases are not here: set ECGQA_DATA to the folder that holds them")
+    ecg = read_ecg(path, 250, "mV", leads="II")
+    assert set(LEADS) - set(ecg.missing_leads) == {"II"}
+    assert measure(ecg).rate_bpm == pytest.approx(70, abs=2)

@@ -220,7 +220,7 @@ def test_part_of_a_sheet_is_refused(ecg):
         digitise(part)
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".pdf"])
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".pdf"])
 def test_files_are_read_with_their_tracing(tmp_path, ecg, suffix):
     shown = printout(ecg, Style(dpi=QUICK_DPI))
     path = tmp_path / f"sheet{suffix}"

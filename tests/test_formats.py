@@ -776,11 +776,28 @@ def test_thirteen_columns_without_names(tmp_path):
     refused(path, "13 columns", "running number", **given_both)
 
 
-@pytest.mark.parametrize("n_columns", [1, 2, 8, 11, 15])
-def test_other_numbers_of_columns_without_names_are_refused(tmp_path, n_columns):
-    signal = np.tile(leads_mv(), (2, 1))[:n_columns]
-    path = write_table(tmp_path / "a.csv", signal, None)
-    refused(path, f"{n_columns} column", "lead names", rate_hz=RATE_HZ, units="mV")
+@pytest.mark.parametrize("n_columns", [1, 2, 8, 11])
+@pytest.mark.parametrize("timed", [False, True])
+def test_fewer_columns_without_names_are_named_by_the_user(tmp_path, n_columns, timed):
+    """A column of times may stand before them: it gives the rate."""
+    signal = leads_mv()[:n_columns]
+    time_s = 1.5 + np.arange(signal.shape[1]) / RATE_HZ if timed else None
+    path = write_table(tmp_path / "a.csv", signal, None, time_s=time_s)
+    rate = {} if timed else {"rate_hz": RATE_HZ}
+    refused(path, "without names", "units", "II")
+    leads = LEADS[n_columns - 1 :: -1]
+    words = "does not say which lead" if n_columns == 1 else f"{n_columns} leads without names"
+    refused(path, words, "(leads)", "first line", **rate, units="mV")
+    refused(path, "to be named", leads="I II III", **rate, units="mV")
+    ecg = read_ecg(path, **rate, units="mV", leads=", ".join(leads))
+    for lead, row in zip(leads, signal, strict=True):
+        np.testing.assert_allclose(ecg.lead(lead), row, atol=1e-4)
+    assert any(f"{', '.join(leads)}, as was given" in note for note in ecg.notes)
+
+
+def test_fifteen_columns_without_names_are_refused(tmp_path):
+    path = write_table(tmp_path / "a.csv", np.tile(leads_mv(), (2, 1))[:15], None)
+    refused(path, "15 columns", "lead names", rate_hz=RATE_HZ, units="mV")
 
 
 def test_decimal_commas(tmp_path):

@@ -196,6 +196,20 @@ def test_without_chest_leads_only_a_flat_limb_lead_is_suspicious():
         assert len(assess(ECG(signal_mv, 500, "made")).reasons) == count
 
 
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_low_voltage_is_no_exchanged_electrode(share):
+    """I is far below II and III, which are low themselves, and beats with them; or it does not."""
+    signal_mv = clean_mv()
+    beat = 0.3 * signal_mv[0] / np.ptp(signal_mv[0])
+    noise = np.random.default_rng(1).normal(0, 0.008, (2, beat.size))
+    one, two = share * beat + noise[0], beat + noise[1]
+    three = two - one
+    signal_mv[:6] = [one, two, three, -(one + two) / 2, (one - three) / 2, (two + three) / 2]
+    signal_mv[6:] = np.nan
+    said = " ".join(quality_of(signal_mv).reasons)
+    assert ("I is nearly flat" in said) == (share == 0)
+
+
 def test_swapping_electrodes_keeps_the_laws_of_einthoven_and_goldberger():
     ecg = simulate("normal", noise_mv=0.0).ecg
     np.testing.assert_allclose(swapped(ecg.signal_mv, SWAPS["none"]), ecg.signal_mv, atol=1e-5)

@@ -168,6 +168,79 @@ def test_units_in_words(tmp_path, words, factor):
     assert_reads(path, signal, rate_hz=500)
 
 
+@pytest.mark.parametrize(
+    "name", ["value", "voltage [mV]", "Amplitude", "mV", "ECG", "Patient 7", ""]
+)
+@pytest.mark.parametrize("time", ["", "time", "Timestamp (ms)"])
+def test_one_column_whose_name_is_no_lead(tmp_path, name, time):
+    """A title above a single column is no name; beside a time it must be one."""
+    signal = simulated()
+    if time and name in ("Patient 7", ""):
+        return
+    lines = numbers(signal[1:2], ",")
+    if time:
+        step = 2 if "ms" in time else 0.002
+        lines = [f"{k * step:.3f},{line}" for k, line in enumerate(lines)]
+    heading = [",".join(filter(None, (time, name)))] if name else []
+    path = write(tmp_path, *heading, *lines)
+    given = ({} if time else {"rate_hz": 500}) | ({} if "[mV]" in name else {"units": "mV"})
+    refused(path, "does not say which lead it is", **given)
+    ecg = read_ecg(path, leads="II", **given)
+    assert ecg.rate_hz == 500
+    np.testing.assert_allclose(ecg.lead("II"), signal[1], atol=1e-4)
+
+
+STRAP = "Phone timestamp;sensor timestamp [ns];timestamp [ms];ecg [uV]"
+
+
+def strap_lines(n: int, columns: str) -> list[str]:
+    """What an app writes of a chest strap at 130 Hz: packets of 73 samples, each with a clock."""
+    made = []
+    for k, value in enumerate(simulated(10, 130)[0, :n]):
+        clock = f"2026-04-24T23:59:{55 + (k // 73 + 1) * 73 / 130:06.3f}"
+        if (k // 73 + 1) * 73 / 130 >= 5:
+            clock = f"2026-04-25T00:00:{(k // 73 + 1) * 73 / 130 - 5:06.3f}"
+        cells = {"p": clock, "s": str(599616050941733632 + k * 10**9 // 130),
+                 "t": f"{k * 1000 / 130:.1f}", "e": f"{value * 1000:.0f}"}  # fmt: skip
+        made.append(";".join(cells[column] for column in columns))
+    return made
+
+
+@pytest.mark.parametrize("columns", ["pste", "pse", "pe"])
+def test_the_log_of_a_chest_strap(tmp_path, columns):
+    names = dict(zip("pste", STRAP.split(";"), strict=True))
+    heading = ";".join(names[column] for column in columns)
+    path = write(tmp_path, heading, *strap_lines(1300, columns))
+    rate = {"rate_hz": 130} if columns == "pe" else {}
+    if columns == "pe":
+        refused(path, "gaps, repeats or steps back")
+    refused(path, "does not say which lead it is", **rate)
+    ecg = read_ecg(path, leads="I", **rate)
+    assert ecg.rate_hz == 130 and ecg.seconds == 10
+    assert np.abs(ecg.lead("I") - simulated(10, 130)[0]).max() <= 0.0006
+    assert not any("timestamp" in note for note in ecg.notes)
+
+
+def test_a_strap_s_log_of_nanoseconds_with_rates_beside_the_curve(tmp_path):
+    signal = simulated(10, 130)
+    lines = []
+    for k, value in enumerate(signal[0]):
+        rates = "72,833" if k % 130 == 0 else ","
+        lines.append(f"{1_600_000_000 * 10**9 + k * 10**9 // 130},{value * 1000:.0f},{rates}")
+    ecg = read_ecg(write(tmp_path, "time,ecg,hr,rr", *lines), units="uV", leads="I")
+    assert ecg.rate_hz == 130 and np.abs(ecg.lead("I") - signal[0]).max() <= 0.0006
+
+
+@pytest.mark.parametrize(
+    "heading", ["Phone timestamp;RR-interval [ms]", "time;HR [bpm]", "timestamp [ms];IBI (ms)"]
+)
+def test_a_log_of_heart_rates_is_no_ecg(tmp_path, heading):
+    lines = [f"{k * 0.8:.1f};{800 + k % 7}" for k in range(300)]
+    if "Phone" in heading:
+        lines = [f"2026-04-24T10:00:{k % 60:02d}.000;{800 + k % 7}" for k in range(300)]
+    refused(write(tmp_path, heading, *lines), "not the curve of an ECG", leads="II")
+
+
 @pytest.mark.parametrize("words", ["units: mV/1000", "Gain 10 mm/mV", "Resolution: 16 bit"])
 def test_words_that_do_not_say_the_unit(tmp_path, words):
     path = write(tmp_path, words, ",".join(LEADS), *numbers(simulated(), ","))

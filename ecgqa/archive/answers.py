@@ -59,8 +59,10 @@ def _ask(assistant: EcgAssistant, questions: Sequence[str], row: Row, ecg: ECG) 
             text: str | None = answer.text
             confidence = rounded(answer.confidence)
             declined, remarks = answer.declined, answer.remarks
-        except QuestionError as error:
-            text, confidence, declined, remarks = None, None, True, (str(error),)
+        except Exception as error:  # one bad answer must not stop an archive
+            fault = f"This question could not be processed ({type(error).__name__})."
+            said = str(error) if isinstance(error, QuestionError) else fault
+            text, confidence, declined, remarks = None, None, True, (said,)
         row |= {
             f"answer_{place}": text,
             f"confidence_{place}": confidence,

@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 from dask.distributed import Client, Future, LocalCluster, as_completed
 from dask.typing import Key
 from distributed.scheduler import KilledWorker
+from filelock import FileLock, Timeout
 from tqdm import tqdm
 
 from ecgqa.archive.columns import Plan, Row
-from ecgqa.archive.rows import rows
+from ecgqa.archive.recordings import written
+from ecgqa.archive.rows import refused, rows
 
 PART = 32  # recordings that a worker takes, and the encoder sees, at a time
 AHEAD = 3  # parts that wait for each worker
@@ -39,10 +41,43 @@ def batch(
 
     recordings: see `ecgqa.archive.recordings`. workers: local processes. scheduler: address of a
     Dask cluster instead, whose workers must see the same files and have the same `ecgqa`.
-    Raises ValueError for another suffix, OSError where it cannot be written or connected.
+    Raises ValueError for another suffix, OSError where it cannot be written or connected, or where
+    another run writes it.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise ValueError(f"{out.name} must end in .parquet or .csv.")
+    with _alone(out):
+        _fill(recordings, plan, out, workers, scheduler)
+    return len(recordings)
+
+
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """While no other run writes this table: they would take each other's parts away."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(out.with_name(f".{out.name}.lock"), blocking=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise OSError(
+            f"Another run is writing {written(out.name)}. Please wait for its end, or give another "
+            "--out."
+        ) from None
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # where an open file cannot be deleted, it stays
+            Path(lock.lock_file).unlink()
+        lock.release()
+
+
+def _fill(
+    recordings: Sequence[tuple[str, ...]],
+    plan: Plan,
+    out: Path,
+    workers: int,
+    scheduler: str | None,
+) -> None:
     schema = plan.schema()
     parts = [list(recordings[i : i + PART]) for i in range(0, len(recordings), PART)]
     kept = out.with_name(f"{out.name}.parts-{plan.digest(list(recordings))}")
@@ -58,7 +93,6 @@ def batch(
                     progress.update(len(found))
     _join(files, schema, out)
     shutil.rmtree(kept)
-    return len(recordings)
 
 
 @contextlib.contextmanager
@@ -98,7 +132,7 @@ def _computed(
             found = future.result()
         except KilledWorker:
             fault = "The process died several times over this recording or one of its part."
-            found = [{"recording": files[0], "error": fault} for files in parts[number]]
+            found = [refused(files, fault) for files in parts[number]]
         future.release()
         yield number, found
         for following in islice(waiting, 1):
@@ -108,7 +142,8 @@ def _computed(
 def _write(table: pa.Table, file: Path) -> None:
     """Whole or not at all: a stop half-way leaves no half part."""
     half = file.with_suffix(".half")
-    pq.write_table(table, half)
+    with half.open("wb") as stream:  # the library itself opens no name that is not UTF-8
+        pq.write_table(table, stream)
     half.replace(file)
 
 
@@ -116,7 +151,9 @@ def _join(files: Sequence[Path], schema: pa.Schema, out: Path) -> None:
     """All parts in their order, one at a time."""
     half = out.with_name(f".{out.name}.half")
     is_csv = out.suffix.lower() == ".csv"
-    with pa_csv.CSVWriter(half, schema) if is_csv else pq.ParquetWriter(half, schema) as writer:
+    kind = pa_csv.CSVWriter if is_csv else pq.ParquetWriter
+    with half.open("wb") as stream, kind(stream, schema) as writer:
         for file in files:
-            writer.write_table(pq.read_table(file, schema=schema))
+            with file.open("rb") as part:
+                writer.write_table(pq.read_table(part, schema=schema))
     half.replace(out)

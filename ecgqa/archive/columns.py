@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from ecgqa.archive.codes import SCP_CODES
+from ecgqa.formats.upload import stamp_of
 
 OF_THE_FILE = ("recording", "error", "name", "sha256")
 OF_THE_SIGNAL = ("missing_leads", "notes", "quality_reasons", "quality_leads")
@@ -72,18 +73,9 @@ class Plan:
 
         A resumed run must have the same.
         """
-        stamps = [_stamp(Path(file)) for files in recordings for file in files]
+        stamps = [stamp_of(Path(file)) for files in recordings for file in files]
         whole = json.dumps([asdict(self), recordings, stamps], sort_keys=True)
         return hashlib.sha256(whole.encode()).hexdigest()[:16]
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Size and time of change of a file, None where it cannot be looked at from here."""
-    try:
-        known = file.stat()
-    except OSError:
-        return None
-    return known.st_size, known.st_mtime_ns
 
 
 def score_column(name: str) -> str:

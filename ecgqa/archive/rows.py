@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from ecgqa import ECG, EcgFileError, measure, read_ecg
 from ecgqa.archive.columns import MEASURED, QTC, Plan, Row, rounded
+from ecgqa.archive.recordings import written
 from ecgqa.measure.numbers import reasons
 from ecgqa.measure.quality import assess
 
@@ -30,7 +31,7 @@ def rows(recordings: Sequence[tuple[str, ...]], plan: Plan) -> list[Row]:
 
 def _read(files: tuple[str, ...], plan: Plan) -> tuple[Row, ECG | None]:
     """What the file, its quality and its measurements say, and the ten seconds they are about."""
-    row: Row = {"recording": files[0]}
+    row: Row = {"recording": written(files[0])}
     try:
         whole = read_ecg(files)
         ecg = whole.stretch(0)
@@ -49,11 +50,16 @@ def _read(files: tuple[str, ...], plan: Plan) -> tuple[Row, ECG | None]:
         if plan.measure:
             row |= _measured(ecg)
     except EcgFileError as error:
-        return {"recording": files[0], "error": str(error)}, None
+        return refused(files, str(error)), None
     except Exception as error:  # one bad file must not stop an archive
         fault = f"This recording could not be processed ({type(error).__name__})."
-        return {"recording": files[0], "error": fault}, None
+        return refused(files, fault), None
     return row, ecg
+
+
+def refused(files: tuple[str, ...], fault: str) -> Row:
+    """The row of a recording of which nothing is known but why."""
+    return {"recording": written(files[0]), "error": fault}
 
 
 def _measured(ecg: ECG) -> Row:

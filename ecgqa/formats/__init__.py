@@ -29,8 +29,16 @@ from ecgqa.formats import (
 )
 from ecgqa.formats.archive import is_archive, unpacked
 from ecgqa.formats.recording import Recording, check_rate
+from ecgqa.formats.strangers import stranger
 from ecgqa.formats.units import millivolts_per
-from ecgqa.formats.upload import Upload, gather, sha256_of, shown
+from ecgqa.formats.upload import (
+    Upload,
+    check_unchanged,
+    gather,
+    sha256_of,
+    shown,
+    stamps_of,
+)
 from ecgqa.formats.xml_tree import looks_like_xml, root_name
 from ecgqa.record import ECG, EcgFileError
 
@@ -69,13 +77,13 @@ FAMILIES = (
     # Behind WFDB: a .mat beside a header is WFDB's, one that comes alone is MATLAB's own.
     Family((".mat",), matlab.read),
     Family((".csv", ".tsv", ".txt"), text.read),
-    Family((".png", ".jpg", ".jpeg", ".pdf"), picture.read, looks_right=picture.looks_right),
+    Family(
+        (".png", ".jpg", ".jpeg", ".webp", ".pdf"), picture.read, looks_right=picture.looks_right
+    ),
 )
 
-_BESIDE_A_RECORDING = (".txt", ".pdf", ".png", ".jpg", ".jpeg")
+_BESIDE_A_RECORDING = (".txt", ".pdf", ".png", ".jpg", ".jpeg", ".webp")
 """What may lie in an archive beside the recording: its report or its printout."""
-
-_STRANGERS = ((b"\x1f\x8b", "a compressed file. Please unpack it first."),)
 
 
 def read_ecg(
@@ -91,8 +99,8 @@ def read_ecg(
         other files.
     rate_hz, units: for files that do not say: samples per second, and "mV", "uV", "V", "nV" or a
         step size such as "5 uV". What a file states itself goes before, with a note.
-    leads: for files that do not name them: which lead the only channel is ("II"), or the order of
-        the twelve ("I, II, III, aVR, ...").
+    leads: for files that do not name them: which lead the only channel is ("II"), or those of
+        all channels in their order ("I, II, V1").
     Returns the ECG in millivolts, its limb leads completed where two of I, II, III are there, at
     most the first 10 minutes. `name` is the main file's stem; `sha256` runs over the bytes of all
     files, unpacked, one after the other in the order of their names; `notes` tell what was left out
@@ -108,19 +116,17 @@ def read_ecg(
         )
     try:
         uploads = gather(paths)
-        archive, *others = uploads
-        if others or not is_archive(archive):
-            return _read(uploads, rate_hz, units, leads)
-        with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
-            chosen, left_out = _one_recording(unpacked(archive, Path(folder)), archive)
-            ecg = _read(chosen, rate_hz, units, leads)
-        if left_out:
-            note = f"Left out of the archive: {', '.join(shown(u.name) for u in left_out[:5])}."
-            ecg = replace(ecg, notes=(*ecg.notes, note))
-        return ecg
+        before = stamps_of(uploads)
+        try:
+            return _unpacked_and_read(uploads, rate_hz, units, leads)
+        finally:
+            check_unchanged(uploads, before)
     except EcgFileError:
         raise
     except Exception as error:  # what the libraries throw at damaged content has no common type
+        if isinstance(error, OSError) and error.errno and error.filename:
+            name = shown(os.fsdecode(error.filename))
+            raise EcgFileError(f"{name} could not be opened: {error.strerror}.") from error
         raise EcgFileError(
             "The file is damaged or not what its name says, and cannot be read. Please export the "
             "ECG again."
@@ -131,6 +137,21 @@ def supported_suffixes() -> tuple[str, ...]:
     """Suffixes of the files that can be read, for the upload field."""
     found = [suffix for family in FAMILIES for suffix in family.suffixes]
     return (*dict.fromkeys(found), ".zip")
+
+
+def _unpacked_and_read(
+    uploads: Sequence[Upload], rate_hz: float | None, units: str | None, leads: str | None
+) -> ECG:
+    archive, *others = uploads
+    if others or not is_archive(archive):
+        return _read(uploads, rate_hz, units, leads)
+    with tempfile.TemporaryDirectory(prefix="ecgqa-") as folder:
+        chosen, left_out = _one_recording(unpacked(archive, Path(folder)), archive)
+        ecg = _read(chosen, rate_hz, units, leads)
+    if left_out:
+        note = f"Left out of the archive: {', '.join(shown(u.name) for u in left_out[:5])}."
+        ecg = replace(ecg, notes=(*ecg.notes, note))
+    return ecg
 
 
 def _read(
@@ -198,9 +219,8 @@ def _family(uploads: Sequence[Upload]) -> Family:
     (upload,) = uploads
     if known := _recognised(upload):  # SCP-ECG begins with its checksum, which may be a "<"
         return known
-    for start, what in _STRANGERS:
-        if upload.head(64).removeprefix(b"\xef\xbb\xbf").lstrip().startswith(start):
-            raise EcgFileError(f"{shown(upload.name)} is {what}")
+    if what := stranger(upload):
+        raise EcgFileError(f"{shown(upload.name)} is {what}")
     if by_upload[0]:
         return by_upload[0]
     raise EcgFileError(
@@ -229,6 +249,8 @@ def _family_of(upload: Upload, alone: bool) -> Family | None:
         for family in FAMILIES:
             if family.xml_root == root:
                 return family
+        if what := stranger(upload):
+            raise EcgFileError(f"{shown(upload.name)} is {what}")
         raise EcgFileError(
             f"{shown(upload.name)} is XML or HTML of a kind that is not known here (“{shown(root)}”"
             "). Known are HL7 aECG, GE MUSE, GE CardioSoft and Philips Sierra."

@@ -39,11 +39,15 @@ _INVERTED = re.compile(
     r"(?:^|[\s_:])[-−–](?=[a-z])|(?:\b|_|(?<=[rlf123456i]))(?:inv(?:erted|ertiert|ersée?)?|neg(?:ativ|ative)?"
     r"|minus|reversed|flipped)(?:\b|_)"
 )
-UNNAMED = "(unnamed)"
-"""Stands for the lead of a file's only channel where no name tells which lead it is."""
+UNNAMED = tuple(f"(unnamed {number})" for number in range(1, len(LEADS) + 1))
+"""Stand for the leads of channels, in their order, where no name tells which leads they are."""
 _ANY_LEAD = re.compile(
-    r"(?:mdc_)?(?:ecg|ekg|electrocardiogram|lead|signal|channel|chan|ch|sig|data|values?)?"
-    r"[\s_:.\-]*(?:lead|signal|channel|data|raw|waveform)?[\s_:.\-#]*\d{0,2}"
+    r"(?:mdc_)?(?:ecg|ekg|electrocardiogram|lead|signal|channel|chan|ch|sig|data|values?|samples?"
+    r"|voltages?|amplitudes?|potentials?|[nuμm]?v|y)?"
+    r"[\s_:.\-]*(?:lead|signal|channel|data|raw|waveform|values?|voltages?)?[\s_:.\-#]*\d{0,2}"
+)
+_BEAT_BY_BEAT = re.compile(
+    r"(?:hrm?|heart[\s_]*rate|bpm|pulse|r[\s_\-]*r|ibi|nn|hrv|beat)(?:[\s_\-]*(?:intervals?|bpm|ms|s))?"
 )
 
 
@@ -144,14 +148,10 @@ def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) ->
         k for k, name in enumerate(names) if k not in expected and _ANY_LEAD.fullmatch(_bare(name))
     ]
     if not channels and len(of_any_lead) == 1:
-        channels[UNNAMED] = of_any_lead[0]
+        channels[UNNAMED[0]] = of_any_lead[0]
         ignored.remove(shown(names[of_any_lead[0]]) or "(no name)")
     if not channels:
-        called = _listed(ignored) or "(no name)"
-        raise EcgFileError(
-            f"No ECG lead was found. The file's channels are called: {called}. "
-            f"Leads are recognised by their names ({', '.join(LEADS)})."
-        )
+        raise _no_lead(names, ignored)
     if twice:
         notes.append(f"These leads occur more than once, the first was kept: {_listed(twice)}.")
     if turned:
@@ -163,6 +163,57 @@ def choose_leads(names: Sequence[str], expected: Collection[int | None] = ()) ->
     if ignored:
         notes.append(f"Channels that are not among the 12 leads were left out: {_listed(ignored)}.")
     return LeadChoice(channels, tuple(notes))
+
+
+def _no_lead(names: Sequence[str], ignored: Sequence[str]) -> EcgFileError:
+    """What to say where none of the channels is a lead."""
+    if any(_BEAT_BY_BEAT.fullmatch(_bare(name)) for name in names):
+        return EcgFileError(
+            "The file holds heart rates, or intervals from beat to beat, not the curve of an ECG. "
+            "Please export the ECG itself."
+        )
+    called_so = _listed(ignored) or "(no name)"
+    return EcgFileError(
+        f"No ECG lead was found. The file's channels are called: {called_so}. "
+        f"Leads are recognised by their names ({', '.join(LEADS)})."
+    )
+
+
+def choose_without_names(
+    n_channels: int, has_rate: bool, has_units: bool, what: str, hint: str
+) -> LeadChoice:
+    """Twelve nameless channels in the standard order, fewer as `UNNAMED`: the user names them.
+
+    has_rate, has_units: whether they are known, from the file or from the user. what: a channel in
+    this kind of file, "column"; hint: how names can be given in it.
+    Raises EcgFileError for more channels, and one that asks for rate and units where unknown.
+    """
+    if not 0 < n_channels <= len(LEADS):
+        raise EcgFileError(f"The file holds {n_channels} {what}s without lead names. {hint}")
+    missing = {
+        **({} if has_rate else {"rate_hz": "the sampling rate (rate_hz)"}),
+        **({} if has_units else {"units": "the units (mV, uV or a step size such as “5 uV”)"}),
+    }
+    if missing and n_channels == len(LEADS):
+        raise EcgFileError(
+            f"The file does not name its leads. Its 12 {what}s can be read as I, II, III, aVR, "
+            f"aVL, aVF, V1-V6, but please also give {' and '.join(missing.values())}.",
+            wants=tuple(missing),
+        )
+    if missing:
+        raise EcgFileError(
+            f"The file holds {n_channels} lead{'s' * (n_channels > 1)} without names. "
+            f"Please give {', '.join(missing.values())} and, in their order, the leads (leads), "
+            f"for example II. {hint}",
+            wants=(*missing, "leads"),
+        )
+    stand_ins = LEADS if n_channels == len(LEADS) else UNNAMED[:n_channels]
+    return LeadChoice({lead: k for k, lead in enumerate(stand_ins)}, ())
+
+
+def called(lead: str) -> str:
+    """A lead as a message names it."""
+    return "its numbers" if lead in UNNAMED else f"lead {lead}"
 
 
 def _bare(name: str) -> str:

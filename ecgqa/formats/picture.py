@@ -1,4 +1,4 @@
-"""Pictures of printed ECGs: PNG and JPEG, and the first page of a PDF."""
+"""Pictures of printed ECGs: PNG, JPEG and WebP, and the first page of a PDF."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ _PDF, _PNG, _JPEG = b"%PDF", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 def looks_right(head: bytes) -> bool:
-    """Whether a file begins like a PNG, JPEG or PDF."""
+    """Whether a file begins like a PNG, JPEG, WebP or PDF."""
+    if head.startswith(b"RIFF") and head[8:12] == b"WEBP":
+        return True
     return head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((_PDF, _PNG, _JPEG))
 
 
@@ -59,7 +61,7 @@ def _image(upload: Upload) -> Image.Image:
         with warnings.catch_warnings():
             # The library warns of large pictures; the check below refuses them.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(upload.path, formats=("PNG", "JPEG")) as image:
+            with Image.open(upload.path, formats=("PNG", "JPEG", "WEBP")) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise EcgFileError(
                         f"{shown(upload.name)} has {image.width * image.height / 1e6:.0f} million "

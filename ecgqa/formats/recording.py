@@ -27,13 +27,14 @@ class Recording:
     """Leads as they stand in a file.
 
     leads_mv: lead (as in `LEADS`) → float [n] mV, all of one length; NaN where nothing is known.
-        `UNNAMED` stands for the lead of an only channel whose name does not tell which it is.
+        `UNNAMED` stand for those of channels, up to eleven, whose names do not tell which they are.
     rate_hz: samples per second.
     name: stem of the main file.
     notes: plain-word remarks.
     tracing_png: the picture it was read from with the digitised traces drawn over it, PNG; empty
         for files that hold samples.
     assumed_order: twelve leads without names, put into the standard order.
+    hint: how names can be given in this kind of file, for the message that asks for them.
     header: what the file says of the recording and the patient.
     """
 
@@ -44,6 +45,7 @@ class Recording:
     tracing_png: bytes = b""
     assumed_order: bool = False
     header: Header = NO_HEADER
+    hint: str = ""
 
     def to_ecg(self, sha256: str, order: str | None = None) -> ECG:
         """Twelve leads, limb leads derived where two are there, missing ones NaN.
@@ -86,25 +88,11 @@ class Recording:
 
     def _named(self, order: str | None) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
         """The leads under their names, and what to remark on these."""
-        if UNNAMED in self.leads_mv:
-            if not order:
-                raise EcgFileError(
-                    "The file holds one channel and does not say which lead it is. Please say it "
-                    "(leads), for example II.",
-                    wants=("leads",),
-                )
-            (lead, *more) = order_of(order)
-            if more:
-                raise EcgFileError("The file holds one channel, so one lead is to be named.")
-            return {lead: self.leads_mv[UNNAMED]}, (f"Read as lead {lead}, as was given.",)
-        left_over = misfit(self.leads_mv) or 0.0
+        if UNNAMED[0] in self.leads_mv:
+            return self._given(order)
         if not self.assumed_order:
-            if left_over <= CONTRADICTORY:
-                return self.leads_mv, ()
-            return self.leads_mv, (
-                "The limb leads contradict each other (I + III does not equal II, or aVR, aVL, aVF "
-                "do not fit): a lead is inverted or wrongly named, or an electrode was off.",
-            )
+            return self.leads_mv, _contradiction(self.leads_mv)
+        left_over = misfit(self.leads_mv) or 0.0
         rows = [self.leads_mv[lead] for lead in LEADS]
         if order:
             names = order_of(order)
@@ -124,6 +112,40 @@ class Recording:
             )
         note = "No lead names in the file: leads were read in the standard order I, II, III, aVR, "
         return self.leads_mv, (note + "...",)
+
+    def _given(self, order: str | None) -> tuple[Mapping[str, np.ndarray], tuple[str, ...]]:
+        """Channels whose names tell nothing, under the names that the user gives them."""
+        rows = [self.leads_mv[lead] for lead in UNNAMED if lead in self.leads_mv]
+        if not order:
+            which = (
+                "one channel and does not say which lead it is. Please say it (leads), for example "
+                "II."
+                if len(rows) == 1
+                else f"{len(rows)} leads without names, so it is not clear which. Please name them "
+                "in their order (leads), for example I, II, V1."
+            )
+            raise EcgFileError(f"The file holds {which} {self.hint}".strip(), wants=("leads",))
+        names = order_of(order)
+        if len(names) != len(rows):
+            raise EcgFileError(
+                f"The file holds {len(rows)} channels, so {len(rows)} leads are to be named in "
+                "their order."
+                if len(rows) > 1
+                else "The file holds one channel, so one lead is to be named."
+            )
+        note = f"Read as lead{'s' * (len(names) > 1)} {', '.join(names)}, as was given."
+        leads_mv = dict(zip(names, rows, strict=True))
+        return leads_mv, (note, *_contradiction(leads_mv))
+
+
+def _contradiction(leads_mv: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """The remark on limb leads that do not belong together; none where they do."""
+    if (misfit(leads_mv) or 0.0) <= CONTRADICTORY:
+        return ()
+    return (
+        "The limb leads contradict each other (I + III does not equal II, or aVR, aVL, aVF do not "
+        "fit): a lead is inverted or wrongly named, or an electrode was off.",
+    )
 
 
 def _swing_mv(signal: np.ndarray) -> float:

@@ -31,9 +31,9 @@ CLOCK = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 TIME_NAME = re.compile(
-    r"(?:elapsed[\s_]*)?(?:time|t|zeit|temps|tiempo|tempo|timestamp|seconds|sec|milliseconds)"
+    r"(?P<whose>(?:elapsed|phone|sensor|device|host|system|unix|epoch)[\s_]*)?(?:time|t|zeit|temps|tiempo|tempo|timestamp|seconds|sec|milliseconds)"
     r"(?:[\s_]*[\[(/]?\s*"
-    r"(?P<unit>s|sec|secs|second|seconds|ms|msec|milliseconds|us|μs|µs)\s*[\])]?)?"
+    r"(?P<unit>s|sec|secs|second|seconds|ms|msec|milliseconds|us|μs|µs|ns)\s*[\])]?)?"
 )
 _STATED_RATE = re.compile(
     r"(?:sampl\w*[\s_-]*(?:rate|freq\w*)|\bfs\b|(?:abtast|mess)(?:rate|frequenz)"
@@ -266,9 +266,8 @@ def _is_numbers(line: str) -> bool:
     if not line.strip():
         return False
     separator, decimal = _separator(line)
-    first, *rest = [cell.replace(decimal, ".") for cell in cells_of(line, separator)]
-    if not CLOCK.fullmatch(first):
-        rest = [first, *rest]
+    cells = [cell.replace(decimal, ".") for cell in cells_of(line, separator)]
+    rest = [cell for cell in cells if not CLOCK.fullmatch(cell)]
     known = any(NUMBER.fullmatch(cell) or cell.casefold() in {"nan", *INFINITE} for cell in rest)
     return known and all(map(is_cell, rest))
 

@@ -74,8 +74,8 @@ def shown(name: str) -> str:
 def gather(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> tuple[Upload, ...]:
     """The files of one recording, sorted by name; a file handed over twice counts once.
 
-    Raises EcgFileError when there is none, when one is missing, a folder or empty, or when two
-    different files have the same name.
+    Raises EcgFileError when there is none, when one is missing, no ordinary file or empty, or when
+    two different files have the same name.
     """
     if isinstance(paths, str | os.PathLike):
         paths = [paths]
@@ -85,8 +85,10 @@ def gather(paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> 
         name = clean_name(path.name) or "ECG"
         if not path.exists():
             raise EcgFileError(f"The file {shown(name)} was not found. Please upload it again.")
-        if not path.is_file():
+        if path.is_dir():
             raise EcgFileError(f"{shown(name)} is a folder. Please choose the ECG files in it.")
+        if not path.is_file():
+            raise EcgFileError(f"{shown(name)} is no file but a pipe, a socket or a device.")
         upload = Upload(name, path.resolve(), path.stat().st_size)
         if upload.size == 0:
             raise EcgFileError(f"{shown(name)} is empty (0 bytes). Please export it again.")
@@ -115,11 +117,41 @@ def check_size(uploads: Sequence[Upload], max_bytes: int = MAX_BYTES) -> None:
 def sha256_of(uploads: Sequence[Upload]) -> str:
     """SHA-256 (hex) over the bytes of the files one after the other, in the order given.
 
-    `gather` sorts by name, so one set of files has one digest however it was handed over.
+    `gather` sorts by name, so one set of files has one digest however it was handed over. What a
+    file grew by since then is left out: it may grow faster than it is read.
     """
     digest = hashlib.sha256()
     for upload in uploads:
+        left = upload.size
         with upload.path.open("rb") as file:
-            while block := file.read(2**20):
+            while block := file.read(min(2**20, left)):
                 digest.update(block)
+                left -= len(block)
     return digest.hexdigest()
+
+
+def stamps_of(uploads: Sequence[Upload]) -> list[tuple[int, int] | None]:
+    """Size in bytes and time of change in ns of each file; None where it is gone."""
+    return [stamp_of(upload.path) for upload in uploads]
+
+
+def stamp_of(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of change in ns; None where the file cannot be looked at."""
+    try:
+        known = path.stat()
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return None
+    return known.st_size, known.st_mtime_ns
+
+
+def check_unchanged(uploads: Sequence[Upload], before: Sequence[tuple[int, int] | None]) -> None:
+    """Raises EcgFileError where a file is not what it was before: half of it is no recording.
+
+    before: what `stamps_of` gave then.
+    """
+    for upload, stamp in zip(uploads, before, strict=True):
+        if stamp_of(upload.path) != stamp:
+            raise EcgFileError(
+                f"{shown(upload.name)} was changed while it was read. Please try again when it is "
+                "written to its end."
+            )

@@ -13,7 +13,13 @@ from typing import TypeVar
 
 import numpy as np
 
-from ecgqa.formats.leads import MAX_CHANNELS, LeadChoice, choose_leads, lead_of
+from ecgqa.formats.leads import (
+    MAX_CHANNELS,
+    called,
+    choose_leads,
+    choose_without_names,
+    lead_of,
+)
 from ecgqa.formats.recording import (
     MIN_RATE_HZ,
     MIN_SECONDS,
@@ -65,8 +71,8 @@ def recording_of(
     """The ECG among the variables of a file.
 
     The signal is a matrix with the leads along its shorter side, or one vector per lead, named
-    after it. Twelve channels without names are read in the standard order, when rate and units are
-    known; other numbers of channels need names.
+    after it. Twelve channels without names are read in the standard order, fewer are for the user
+    to name in their order, when rate and units are known. A time may stand before them.
     hint: how names can be given in this kind of file, for the message.
     Raises EcgFileError that asks for what is missing, or says why there is no one signal.
     """
@@ -78,6 +84,14 @@ def recording_of(
             f"row or column per lead, at most {MAX_CHANNELS}."
         )
     stated_hz, notes = _rate_hz(variables, n_whole, rate_hz, upload)
+    if signal.names is None and 1 < n_channels <= len(LEADS) + 1 and _is_time(signal.channels[0]):
+        where = f"The first row or column in {shown(upload.name)}"
+        shown_hz, notes = rate_shown_by(
+            signal.channels[0].astype(np.float64), None, stated_hz or rate_hz, where
+        )
+        stated_hz = stated_hz or shown_hz
+        signal = Signal(signal.channels[1:], None)
+        n_channels -= 1
     names = signal.names or _names(variables, n_channels)
     stated_units = _texts(variables, _UNITS)
     gains, zeros = (_numbers(variables, pattern) for pattern in (_GAIN, _ZERO))
@@ -85,8 +99,8 @@ def recording_of(
     if names:
         choice = choose_leads(names)
     else:
-        choice = _standard_order(
-            n_channels, stated_hz or rate_hz, says_units or units, hint, upload
+        choice = choose_without_names(
+            n_channels, bool(stated_hz or rate_hz), bool(says_units or units), "row", hint
         )
     final_hz, rate_notes = stated_or_given(stated_hz, rate_hz)
     n_kept = min(n_whole, samples_kept(final_hz))
@@ -100,9 +114,11 @@ def recording_of(
         if gain:  # as in WFDB: steps per unit, the unit being mV where none is stated
             samples = (samples - (_one_of(zeros, channel) or 0.0)) / gain
             stated = stated or "mV"
-        leads_mv[lead] = samples * to_millivolts(stated, units, f"lead {lead}")
+        leads_mv[lead] = samples * to_millivolts(stated, units, called(lead))
     notes += rate_notes + choice.notes
-    return Recording(leads_mv, final_hz, upload.stem, notes, assumed_order=not names)
+    return Recording(
+        leads_mv, final_hz, upload.stem, notes, assumed_order=not names, hint="" if names else hint
+    )
 
 
 def _plain(name: str) -> str:
@@ -213,22 +229,7 @@ def _rate_hz(
     return None, ()
 
 
-def _standard_order(
-    n_channels: int, rate_hz: float | None, has_units: object, hint: str, upload: Upload
-) -> LeadChoice:
-    if n_channels != len(LEADS):
-        raise EcgFileError(
-            f"{shown(upload.name)} holds {n_channels} lead{'s' * (n_channels > 1)} without names, "
-            f"so it is not clear which. {hint}"
-        )
-    missing = {
-        **({"rate_hz": "the sampling rate (rate_hz)"} if rate_hz is None else {}),
-        **({"units": "the units (mV, uV or a step size such as “5 uV”)"} if not has_units else {}),
-    }
-    if missing:
-        raise EcgFileError(
-            "The file does not name its leads. Its 12 rows can be read as I, II, III, aVR, aVL, "
-            f"aVF, V1-V6, but please also give {' and '.join(missing.values())}.",
-            wants=tuple(missing),
-        )
-    return LeadChoice({lead: k for k, lead in enumerate(LEADS)}, ())
+def _is_time(row: np.ndarray) -> bool:
+    """Whether a row of numbers rises in even steps, as no lead does."""
+    steps = np.diff(row.astype(np.float64))
+    return bool(np.isfinite(steps).all() and steps.min() > 0 and np.ptp(steps) <= np.median(steps))

@@ -7,7 +7,8 @@ recordings of a folder of the user's own. Nothing is downloaded.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Container, Iterable, Iterator
+import stat
+from collections.abc import Callable, Collection, Container, Iterable, Iterator
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -26,6 +27,7 @@ REAL = "Real: 12-lead ECG of pydicom"
 MOST_FROM_FOLDER = 5000
 _SEED = 7
 _SUFFIXES = (".hea", ".dcm", ".dicom", ".csv", ".tsv")
+_TEXTS = (".csv", ".tsv", ".txt")
 
 
 class Gallery:
@@ -119,21 +121,48 @@ def _pydicom_ecg() -> str | None:
     return str(path) if path else None
 
 
-def files_below(folder: Path, suffixes: Container[str]) -> Iterator[Path]:
-    """Files below a folder that may be ECGs, in order of their names, without any links.
+def files_below(
+    folder: Path,
+    suffixes: Container[str],
+    tell: Callable[[Path, str], object] = lambda path, what: None,
+) -> Iterator[Path]:
+    """Files below a folder that may be ECGs, in order of their names.
 
     suffixes: in small letters, as ".hea". Of text files those that hold a table of numbers.
+    tell: is given what was passed over although it may hide an ECG, and what it is: links, which
+        may lead in a circle, folders that cannot be opened, and what would never end to be read.
     """
-    for here, subfolders, files in os.walk(folder, followlinks=False):
+
+    def cannot_be_opened(error: OSError) -> None:
+        tell(Path(error.filename), f"a folder that cannot be opened: {error.strerror}")
+
+    for here, subfolders, files in os.walk(folder, onerror=cannot_be_opened, followlinks=False):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
+        for name in subfolders:
+            if Path(here, name).is_symlink():
+                tell(Path(here, name), "a link")
         for name in sorted(files):
             file = Path(here, name)
             suffix = file.suffix.lower()
-            if suffix not in suffixes or name.startswith(".") or file.is_symlink():
+            if name.startswith("."):
                 continue
-            if suffix in (".csv", ".tsv", ".txt") and not _is_table_of_numbers(file):
-                continue
-            yield file
+            if strange := _no_file(file):
+                tell(file, strange)
+            elif suffix in suffixes and (suffix not in _TEXTS or _is_table_of_numbers(file)):
+                yield file
+
+
+def _no_file(path: Path) -> str:
+    """What stands at a path where it is no ordinary file, "" where it is one."""
+    try:
+        mode = path.lstat().st_mode
+    except (OSError, ValueError):  # ValueError: a zero byte in the name
+        return "gone"
+    kinds = {
+        stat.S_IFREG: "", stat.S_IFLNK: "a link", stat.S_IFIFO: "a named pipe",
+        stat.S_IFSOCK: "a socket",
+    }  # fmt: skip
+    return kinds.get(stat.S_IFMT(mode), "a device")
 
 
 def _name(file: Path, folder: Path) -> str:
@@ -145,13 +174,14 @@ def _name(file: Path, folder: Path) -> str:
 def _is_table_of_numbers(file: Path) -> bool:
     """Whether a text file's last whole line in its first 8 KiB is mostly numbers.
 
-    Folders of recordings hold lists of patients and labels as CSV too; those are no ECGs.
+    Folders of recordings hold lists of patients and labels as CSV too; those are no ECGs. Of a file
+    that cannot be opened nobody knows: it counts as one, and its reader says why.
     """
     try:
         with file.open("rb") as stream:
             lines = stream.read(8192).decode("utf-8", "replace").splitlines()
     except OSError:
-        return False
+        return True
     whole = [line for line in lines[:-1] if line.strip()]
     if not whole:
         return False
@@ -165,7 +195,7 @@ def files_of(main: Path) -> list[Path]:
     if main.suffix.lower() != ".hea":
         return [main]
     beside = (main.parent / name for name in _data_files(main))
-    there = (file for file in beside if file.is_file() and not file.is_symlink())
+    there = (file for file in beside if not _no_file(file))
     return list(dict.fromkeys([main, *there]))
 
 
@@ -179,6 +209,8 @@ def grouped(mains: Iterable[Path]) -> list[tuple[Path, ...]]:
 def _data_files(header: Path) -> list[str]:
     """Names of the data files in a WFDB header; only plain names, no paths."""
     try:
+        if not header.is_file():  # a pipe would be waited for
+            return []
         with header.open("rb") as stream:
             lines = stream.read(65536).decode("latin-1").splitlines()
     except OSError:

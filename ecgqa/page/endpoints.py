@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -9,13 +10,15 @@ from gradio.events import api as add_endpoint
 
 from ecgqa import INTENDED_USE
 from ecgqa.answer.askable import QuestionError
+from ecgqa.answer.evidence import evidence_words
 from ecgqa.gallery.gallery import Gallery
 from ecgqa.measure import measure
+from ecgqa.measure.criteria import checks
 from ecgqa.measure.numbers import as_json
 from ecgqa.measure.quality import assess
 from ecgqa.page.site import Site
 from ecgqa.page.spoken import in_plain_words
-from ecgqa.page.uploads import read_request, read_taken, take, uploaded
+from ecgqa.page.uploads import read_request, read_whole
 from ecgqa.page.wiring import FREE, MODEL_QUEUE
 
 
@@ -33,7 +36,7 @@ class Endpoints:
         leads: str | None = None,
     ) -> dict[str, Any]:
         """Read an ECG: its name, rate, length, missing leads, checksum, notes and quality."""
-        ecg = read_taken(take(uploaded(files)), rate_hz, units, leads)
+        (ecg,) = read_whole([files], rate_hz, units, leads)
         quality = assess(ecg)
         return {
             "name": ecg.name, "rate_hz": ecg.rate_hz, "seconds": ecg.seconds,
@@ -72,7 +75,12 @@ class Endpoints:
         before: list[str] | None = None,
         leads: str | None = None,
     ) -> dict[str, Any]:
-        """Ask a question about one ECG or two. before: questions asked before it, oldest first."""
+        """Ask a question about one ECG or two, and what the answer rests on.
+
+        before: questions asked before it, oldest first. Of the result: understood (the question as
+        it was read), evidence (marks and leads, by ECG: 0 is the first) and criteria (measured
+        numbers for or against the answer).
+        """
         ecg, other = read_request(files, comparison_files, rate_hz, units, start_s, leads)
         is_list = before is None or isinstance(before, list)
         if not is_list or not all(isinstance(text, str) for text in before or []):
@@ -80,8 +88,22 @@ class Endpoints:
         if len(before or []) > self.caps.texts:
             raise QuestionError(f"`before` may hold up to {self.caps.texts} questions.")
         asked = [*(before or [])[-2:], question]
-        answer = self.loader.assistant().talk(asked, ecg, other)[-1]
-        return {**answer.as_json(), "intended_use": INTENDED_USE}
+        assistant = self.loader.assistant()
+        answer = assistant.talk(asked, ecg, other)[-1]
+        found = assistant.evidence(question, answer, ecg, other)
+        numbers = checks(found.findings, measure(ecg)) if found.findings else []
+        return {
+            **answer.as_json(), "intended_use": INTENDED_USE,
+            "evidence": {
+                "words": evidence_words(found, answer.ecg_names),
+                "marks": [asdict(mark) for mark in found.marks],
+                "leads": [
+                    {"ecg": which, "lead": lead, "share": share}
+                    for which, lead, share in found.leads
+                ],
+            },
+            "criteria": [asdict(one) for one in numbers],
+        }  # fmt: skip
 
     def random_ecg_test(
         self,

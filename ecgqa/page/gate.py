@@ -26,11 +26,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ecgqa.page.caps import Caps
 from ecgqa.page.journal import note
 from ecgqa.page.passwords import Doorman, TooManyTries
-from ecgqa.page.uploads import is_upload, nowhere, take_in
+from ecgqa.page.uploads import claimed, is_upload, nowhere, take_in
 
 API = "/gradio_api"
 HERE = ("localhost", "127.0.0.1", "::1")
-ENDPOINTS = "(read|measure|ask|random_ecg_test)"
+ENDPOINTS = "(v2/)?(read|measure|ask|random_ecg_test)"  # v2: arguments by name
 # What anybody may see: the page that asks for a name, and what it is drawn with.
 TO_ALL = re.compile(
     r"/|/login/?|/logout|/health|/favicon\.ico|/robots\.txt|/manifest\.json|/theme\.css"
@@ -185,7 +185,9 @@ class Gate:
         async for chunk in Request(request.scope, counted).stream():
             body += chunk
         if "json" in request.headers.get("content-type", ""):
-            body = _without_foreign_paths(body)
+            is_call = request.url.path.startswith(f"{API}/call/")
+            blocks = request.scope["app"].get_blocks()
+            body = _without_foreign_paths(body, blocks.upload_file_set if is_call else None)
         headers = MutableHeaders(scope=request.scope)
         headers["content-length"] = str(len(body))
         return _replayed(body, receive)
@@ -246,30 +248,40 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
-def _without_foreign_paths(body: bytes) -> bytes:
+def _without_foreign_paths(body: bytes, kept: set[str] | None) -> bytes:
     """JSON in which each file's path is that of an upload; an address is never fetched.
 
+    kept: of a request that is alone, not one of a session, the files to delete at last. Each upload
+    that it names is then its own under another path, see `claimed`.
     A path of anything else is replaced by one at which nothing is, so that the answer is the usual
     one: "this file is not here". Raises Refusal for what is no JSON.
     """
     try:
         found = json.loads(body)
-        _mend(found)
+        own: dict[str, str] = {}
+        _mend(found, None if kept is None else own)
+        if kept is not None:
+            kept.update(own.values())
         return json.dumps(found).encode()
     except (ValueError, RecursionError):
         raise Refusal(400, "This request is not valid JSON.") from None
 
 
-def _mend(value: Any) -> None:
+def _mend(value: Any, own: dict[str, str] | None) -> None:
+    """own: path of an upload → the request's own one, filled here; None: none is made."""
     if isinstance(value, list):
         for item in value:
-            _mend(item)
+            _mend(item, own)
     if isinstance(value, MutableMapping):
         path = value.get("path")
         if isinstance(path, str) and not _may_be_upload(path):
             value.update(path=nowhere(), url=None)
+        elif isinstance(path, str) and own is not None:
+            if path not in own:
+                own[path] = claimed(path)
+            value["path"] = own[path]
         for item in value.values():
-            _mend(item)
+            _mend(item, own)
 
 
 def _may_be_upload(path: str) -> bool:

@@ -18,6 +18,7 @@ from ecgqa.page.trend_panel import Panel, trend_panel
 from ecgqa.paper import drawing as paper
 
 UNITS = ["mV", "uV", "V"]
+API_DESCRIPTION = "gradio_api/openapi.json"  # of the endpoints, from where the page is
 # Hands marks (an answer's evidence, the waves) to the paper, which need not be sent again for them.
 TELL_PAPER = """
 const tell = () => window.dispatchEvent(new CustomEvent("%s", {detail: props.value}));
@@ -170,6 +171,7 @@ def _heading(loader: ModelLoader) -> gr.HTML:
     with gr.Row(elem_id="top"):
         _html(
             f'<h1>ECG question answering</h1><p id="intended-use">{html.escape(INTENDED_USE)}</p>'
+            f'<a id="api" href="{API_DESCRIPTION}">HTTP API</a>'
             '<button type="button" id="keys-button" aria-haspopup="dialog">Keys: ?</button>',
             elem_id="title",
         )

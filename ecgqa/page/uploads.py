@@ -6,7 +6,7 @@ import contextlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gradio.route_utils import upload_fn
@@ -22,6 +22,7 @@ from ecgqa.page.caps import Caps
 from ecgqa.record import ECG, EcgFileError
 
 Taken = list[tuple[str, bytes]]  # name and content of each file
+_CLAIM = "of-a-request-"  # folders in that of an upload, see `claimed`
 NOT_HERE = "This file is not here any more: please upload it again."
 NOT_WHOLE = "These files did not arrive whole, or their names cannot be used: please try again."
 
@@ -53,6 +54,26 @@ async def take_in(request: Request, kept: set[str], caps: Caps) -> Response:
     return JSONResponse(paths)
 
 
+def claimed(upload: str) -> str:
+    """A path of a request's own to an upload that it names, so that no other can take it away.
+
+    The same path where the file is not here, or the file system has no second names for one file.
+    `take` deletes it, `forget` the upload itself.
+    """
+    path = Path(upload).resolve()
+    if path.parent.name.startswith(_CLAIM) or not path.is_file():
+        return upload
+    own = path.parent / f"{_CLAIM}{secrets.token_hex(16)}" / path.name
+    try:
+        own.parent.mkdir()
+        own.hardlink_to(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            own.parent.rmdir()
+        return upload
+    return str(own)
+
+
 def nowhere() -> str:
     """A path of this app's uploads at which there is nothing."""
     return str(Path(get_upload_folder()).resolve() / "gone")
@@ -79,7 +100,7 @@ def take(uploads: Iterable[str | Path], most: int = Caps.files) -> Taken:
 
     Raises EcgFileError for a path that is not an upload of this app, or more files than `most`.
     """
-    uploads = list(uploads)
+    uploads = list(dict.fromkeys(uploads))
     taken = []
     for upload in uploads:
         path = Path(upload).resolve()
@@ -135,6 +156,32 @@ def uploaded(files: object) -> Iterable[str]:
     return [file["path"] for file in files]
 
 
+def forget(uploads: Iterable[str]) -> None:
+    """Delete the uploads of which these paths are a request's own, when it has read them."""
+    for upload in uploads:
+        place = Path(upload).resolve().parent
+        if place.name.startswith(_CLAIM) and is_upload(place):
+            (place.parent / Path(upload).name).unlink(missing_ok=True)
+            _clear_away(place.parent)
+
+
+def read_whole(
+    places: Sequence[object], rate_hz: float | None, units: str | None, leads: str | None = None
+) -> list[ECG]:
+    """The ECGs of a request, one for each list of files as `uploaded` takes it."""
+    each = [list(dict.fromkeys(uploaded(files))) for files in places]
+    # One upload may stand in two places. All are taken, and so deleted, before the first is read:
+    # it may be at fault.
+    every = list(dict.fromkeys(path for paths in each for path in paths))
+    try:
+        taken = dict(zip(every, take(every), strict=True))
+        return [
+            read_taken([taken[path] for path in paths], rate_hz, units, leads) for paths in each
+        ]
+    finally:
+        forget(every)
+
+
 def read_request(
     files: object,
     comparison_files: object,
@@ -144,9 +191,6 @@ def read_request(
     leads: str | None = None,
 ) -> tuple[ECG, ECG | None]:
     """The ten seconds of a request's ECG, and of the one to compare it with if it sent one."""
-    # All are taken, and so deleted, before the first is read: it may be at fault.
-    taken = take(uploaded(files))
-    other = take(uploaded(comparison_files)) if comparison_files else None
-    unsaid = rate_hz, units, leads
-    ecg = read_taken(taken, *unsaid).stretch(start_s)
-    return ecg, None if other is None else read_taken(other, *unsaid).stretch(0)
+    places = [files, comparison_files] if comparison_files else [files]
+    ecg, *other = read_whole(places, rate_hz, units, leads)
+    return ecg.stretch(start_s), other[0].stretch(0) if other else None
