@@ -16,6 +16,8 @@ import torch
 
 from ecgqa.answer.case import in_order
 from ecgqa.answer.options import NONE, is_list, option_questions, understand
+from ecgqa.measure import measure
+from ecgqa.measure.criteria import Check, checks
 from ecgqa.measure.quality import assess, without_lost
 from ecgqa.model.ecg_model import ABSTENTION, YES_NO, EcgModel
 from ecgqa.model.tensor import MODEL_SAMPLES, MODEL_SECONDS, model_input
@@ -157,3 +159,8 @@ def evidence_words(evidence: Evidence, ecg_names: Sequence[str]) -> str:
         for mark in strongest
     ]
     return f"Rests most on {', '.join(leads)}. Marked on the paper; strongest: {', '.join(when)}."
+
+
+def numbers_beside(evidence: Evidence, ecg: ECG) -> list[Check]:
+    """Measured numbers that speak for or against the findings of an answer about this ECG."""
+    return checks(evidence.findings, measure(ecg)) if evidence.findings else []

@@ -20,11 +20,9 @@ MEASURED = (
     "p_axis_deg", "qrs_axis_deg", "t_axis_deg", "sokolow_lyon_mv", "cornell_mv",
 )  # fmt: skip
 QTC = ("Bazett", "Fridericia", "Framingham", "Hodges")
-
+DECIMALS = 4  # of probabilities and numbers: far below what repeats
 
 Row = dict[str, Any]
-
-DECIMALS = 4  # of probabilities and numbers: far below what repeats
 
 
 @dataclass(frozen=True)

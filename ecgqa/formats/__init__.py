@@ -124,7 +124,7 @@ def read_ecg(
     except EcgFileError:
         raise
     except Exception as error:  # what the libraries throw at damaged content has no common type
-        if isinstance(error, OSError) and error.errno and error.filename:
+        if isinstance(error, OSError) and isinstance(error.filename, str | bytes):
             name = shown(os.fsdecode(error.filename))
             raise EcgFileError(f"{name} could not be opened: {error.strerror}.") from error
         raise EcgFileError(

@@ -121,10 +121,10 @@ class Reader(nn.Module):
 
     def save(self, folder: Path | str) -> None:
         """Adapter and heads as float16 safetensors, and what can be read as JSON."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         from peft import PeftModel
 
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
         assert isinstance(self.encoder, PeftModel)
         self.encoder.save_pretrained(str(folder))
         weights = folder / "adapter_model.safetensors"

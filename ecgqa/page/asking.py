@@ -13,10 +13,8 @@ from typing import Any
 from ecgqa.answer.answer import Answer
 from ecgqa.answer.askable import QuestionError, need_second, one_line
 from ecgqa.answer.assistant import EcgAssistant
-from ecgqa.answer.evidence import evidence_words
+from ecgqa.answer.evidence import evidence_words, numbers_beside
 from ecgqa.gallery.gallery import Gallery
-from ecgqa.measure import measure
-from ecgqa.measure.criteria import checks
 from ecgqa.page.desk import Desk, Turn, Waiting, identity
 from ecgqa.page.export import Said
 from ecgqa.page.html import (
@@ -134,7 +132,7 @@ def explain(
     text, ecg, other = waiting
     found = assistant.evidence(text, answer, ecg, other)
     rests_on = evidence_words(found, answer.ecg_names)
-    numbers = checks(found.findings, measure(ecg)) if found.findings else []
+    numbers = numbers_beside(found, ecg)
     known = (
         understanding(answer), *answer.remarks, *(f"Measured: {one.words}" for one in numbers),
         sureness(answer), provenance(answer), rests_on,

@@ -10,10 +10,9 @@ from gradio.events import api as add_endpoint
 
 from ecgqa import INTENDED_USE
 from ecgqa.answer.askable import QuestionError
-from ecgqa.answer.evidence import evidence_words
+from ecgqa.answer.evidence import evidence_words, numbers_beside
 from ecgqa.gallery.gallery import Gallery
 from ecgqa.measure import measure
-from ecgqa.measure.criteria import checks
 from ecgqa.measure.numbers import as_json
 from ecgqa.measure.quality import assess
 from ecgqa.page.site import Site
@@ -91,7 +90,6 @@ class Endpoints:
         assistant = self.loader.assistant()
         answer = assistant.talk(asked, ecg, other)[-1]
         found = assistant.evidence(question, answer, ecg, other)
-        numbers = checks(found.findings, measure(ecg)) if found.findings else []
         return {
             **answer.as_json(), "intended_use": INTENDED_USE,
             "evidence": {
@@ -102,7 +100,7 @@ class Endpoints:
                     for which, lead, share in found.leads
                 ],
             },
-            "criteria": [asdict(one) for one in numbers],
+            "criteria": [asdict(one) for one in numbers_beside(found, ecg)],
         }  # fmt: skip
 
     def random_ecg_test(
